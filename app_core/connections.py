@@ -1,0 +1,217 @@
+"""Directory connections and their SCIM tokens: one customer directory joined to one tenant.
+
+A token decides the tenant (product decision 3). Several may be live at once, for rotation; only hashes are stored, and
+each request looks its token up, so that a revocation counts at once on every process.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import ForeignKeyConstraint, Index, UniqueConstraint, bindparam, insert, select, update
+from sqlmodel import Field, SQLModel
+
+from app_core import clock, credentials
+from app_core.db import Connection, KeyText, Row, Statement, table_of
+from app_core.errors import Invalid, NotFound, Unauthenticated
+from app_core.ids import new_id
+from app_core.tenants import Tenant
+
+
+class DirectoryConnectionRow(SQLModel, table=True):
+    """A directory that feeds a tenant. `group_lock` is taken where two groups might take one name at once."""
+
+    __tablename__ = "directory_connection"
+    __table_args__ = (ForeignKeyConstraint(["tenant_id"], ["tenant.id"], ondelete="CASCADE"),)
+
+    tenant_id: str = Field(primary_key=True, sa_type=KeyText)
+    id: str = Field(primary_key=True, sa_type=KeyText)
+    name: str
+    created_at: str = Field(sa_type=KeyText)
+
+
+class ScimTokenRow(SQLModel, table=True):
+    """A SCIM secret.
+
+    live → expired   `expires_at` has passed
+    live → revoked   by an operator or an administrator, at once
+    """
+
+    __tablename__ = "scim_token"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["tenant_id", "connection_id"],
+            ["directory_connection.tenant_id", "directory_connection.id"],
+            ondelete="CASCADE",
+        ),
+        # The one key without a tenant in front: the token is what names the tenant.
+        UniqueConstraint("hash"),
+        Index("ix_scim_token_tenant_id_connection_id", "tenant_id", "connection_id"),
+    )
+
+    tenant_id: str = Field(primary_key=True, sa_type=KeyText)
+    id: str = Field(primary_key=True, sa_type=KeyText)
+    connection_id: str = Field(sa_type=KeyText)
+    hash: str = Field(sa_type=KeyText)
+    hint: str
+    label: str
+    created_at: str = Field(sa_type=KeyText)
+    expires_at: str | None = Field(sa_type=KeyText)
+    last_used_at: str | None = Field(sa_type=KeyText)
+    revoked_at: str | None = Field(sa_type=KeyText)
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Whom a live token stands for."""
+
+    tenant_id: str
+    connection_id: str
+    token_id: str
+    last_used_at: clock.Stamp | None
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A token as listed: never the secret itself."""
+
+    id: str
+    hint: str
+    label: str
+    created_at: clock.Stamp
+    expires_at: clock.Stamp | None
+    last_used_at: clock.Stamp | None
+    revoked_at: clock.Stamp | None
+
+
+CONNECTION = table_of(DirectoryConnectionRow)
+TOKEN = table_of(ScimTokenRow)
+
+INSERT_CONNECTION = Statement(
+    insert(CONNECTION).values({name: bindparam(name) for name in ("tenant_id", "id", "name", "created_at")})
+)
+CONNECTIONS = Statement(
+    select(CONNECTION.c.id).where(CONNECTION.c.tenant_id == bindparam("tenant_id")).order_by(CONNECTION.c.id)
+)
+LOCK = Statement(
+    select(CONNECTION.c.id)
+    .where(CONNECTION.c.tenant_id == bindparam("tenant_id"), CONNECTION.c.id == bindparam("connection_id"))
+    .with_for_update(key_share=True)
+)
+INSERT_TOKEN = Statement(
+    insert(TOKEN).values(
+        {
+            name: bindparam(name)
+            for name in ("tenant_id", "id", "connection_id", "hash", "hint", "label", "created_at", "expires_at")
+        }
+    )
+)
+BY_HASH = Statement(
+    select(
+        TOKEN.c.tenant_id,
+        TOKEN.c.connection_id,
+        TOKEN.c.id,
+        TOKEN.c.last_used_at,
+        TOKEN.c.expires_at,
+        TOKEN.c.revoked_at,
+    ).where(TOKEN.c.hash == bindparam("hash"))
+)
+TOKENS = Statement(
+    select(
+        TOKEN.c.id,
+        TOKEN.c.hint,
+        TOKEN.c.label,
+        TOKEN.c.created_at,
+        TOKEN.c.expires_at,
+        TOKEN.c.last_used_at,
+        TOKEN.c.revoked_at,
+    )
+    .where(TOKEN.c.tenant_id == bindparam("tenant_id"))
+    .order_by(TOKEN.c.id)
+)
+REVOKE = Statement(
+    update(TOKEN)
+    .where(
+        TOKEN.c.tenant_id == bindparam("tenant_id"), TOKEN.c.id == bindparam("token_id"), TOKEN.c.revoked_at.is_(None)
+    )
+    .values(revoked_at=bindparam("now"))
+)
+NOTE_USE = Statement(
+    update(TOKEN)
+    .where(TOKEN.c.tenant_id == bindparam("tenant_id"), TOKEN.c.id == bindparam("token_id"))
+    .values(last_used_at=bindparam("now"))
+)
+
+
+def create(connection: Connection, tenant: Tenant, name: str) -> str:
+    """Join a directory to a tenant and give the connection's id."""
+    connection_id = new_id()
+    connection.run(
+        INSERT_CONNECTION,
+        {"tenant_id": tenant.id, "id": connection_id, "name": name, "created_at": clock.now()},
+    )
+    return connection_id
+
+
+def first_of(connection: Connection, tenant: Tenant) -> str:
+    """Give the id of the tenant's (oldest) connection. Raises NotFound."""
+    row = connection.row(CONNECTIONS, {"tenant_id": tenant.id})
+    if row is None:
+        raise NotFound("Connection of tenant", tenant.name)
+    return str(row[0])
+
+
+def issue_token(
+    connection: Connection, tenant: Tenant, connection_id: str, *, label: str = "", expires_at: clock.Stamp | None = None
+) -> tuple[str, str]:
+    """Make a token and give its id and the secret, which is shown this once. Raises Invalid for a past expiry."""
+    if expires_at is not None and expires_at <= clock.now():
+        raise Invalid("The token would have expired already.")
+    secret, token_id = credentials.new_token(), new_id()
+    connection.run(
+        INSERT_TOKEN,
+        {
+            "tenant_id": tenant.id,
+            "id": token_id,
+            "connection_id": connection_id,
+            "hash": credentials.token_hash(secret),
+            "hint": credentials.hint(secret),
+            "label": label,
+            "created_at": clock.now(),
+            "expires_at": expires_at,
+        },
+    )
+    return token_id, secret
+
+
+def tokens_of(connection: Connection, tenant: Tenant) -> Sequence[Token]:
+    """List the tenant's tokens, oldest first, without their secrets."""
+    return [Token(*row) for row in connection.rows(TOKENS, {"tenant_id": tenant.id})]
+
+
+def revoke_token(connection: Connection, tenant: Tenant, token_id: str) -> None:
+    """End a token at once. Raises NotFound when the tenant has no such live token."""
+    if not connection.run(REVOKE, {"tenant_id": tenant.id, "token_id": token_id, "now": clock.now()}):
+        raise NotFound("Live token", token_id)
+
+
+def authenticate(connection: Connection, token_hash: str, now: clock.Stamp) -> Caller:
+    """Say whom a token stands for. Raises Unauthenticated; the sentence never says more than the caller knows."""
+    row: Row | None = connection.row(BY_HASH, {"hash": token_hash})
+    if row is None:
+        raise Unauthenticated("The bearer token is not known here. Create one and paste it without 'Bearer '.")
+    tenant_id, connection_id, token_id, last_used_at, expires_at, revoked_at = row
+    if revoked_at is not None:
+        raise Unauthenticated("The bearer token was revoked.")
+    if expires_at is not None and expires_at <= now:
+        raise Unauthenticated("The bearer token has expired. Create a new one and replace it in the client.")
+    return Caller(tenant_id, connection_id, token_id, last_used_at)
+
+
+def note_use(connection: Connection, caller: Caller, now: clock.Stamp) -> None:
+    """Remember when a token was last used."""
+    connection.run(NOTE_USE, {"tenant_id": caller.tenant_id, "token_id": caller.token_id, "now": now})
+
+
+def lock(connection: Connection, tenant_id: str, connection_id: str) -> None:
+    """Keep others from deciding about names in this connection until the transaction ends."""
+    connection.row(LOCK, {"tenant_id": tenant_id, "connection_id": connection_id})

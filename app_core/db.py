@@ -1,0 +1,514 @@
+"""Two databases behind one small surface: the only dialect branches of the product are here.
+
+Core functions are plain synchronous code on a `Connection`. Statements are SQLAlchemy Core expressions, compiled once
+per dialect (`Statement`) and run on the driver's own connection. A `Database` runs one unit of work:
+
+* SQLite: in the event loop's thread, on the one connection of the one process. Writes that arrive in one turn of the
+  loop share a durable commit, each in a savepoint of its own; answers leave after the commit.
+* PostgreSQL: in a greenlet around the whole transaction, so that asyncpg awaits inside plain code.
+
+All columns hold text, integers, booleans or bytes: what goes in comes back without a converter on either side.
+"""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Protocol, TypeVar
+from urllib.parse import unquote, urlsplit
+
+import asyncpg
+from sqlalchemy import String, Table
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.engine.interfaces import Dialect
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql import ClauseElement, ColumnElement
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.types import Text
+from sqlalchemy.util import await_only, greenlet_spawn
+from sqlmodel import SQLModel
+
+T = TypeVar("T")
+Row = Sequence[Any]
+Params = Mapping[str, Any]
+
+NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+    "pk": "pk_%(table_name)s",
+}
+SQLModel.metadata.naming_convention = NAMING
+
+# Compared and sorted by bytes on both databases: SQLite does so by itself, PostgreSQL by this collation.
+KeyText = String().with_variant(String(collation="C"), "postgresql")
+
+
+def table_of(model: type[SQLModel]) -> Table:
+    """Give the Core table of a model, for statements."""
+    table = model.__table__  # type: ignore[attr-defined]
+    assert isinstance(table, Table)
+    return table
+
+
+# Statements ---------------------------------------------------------------------------------------------------------
+
+
+class Statement:
+    """A Core expression, compiled once per dialect, with named parameters.
+
+    Constants inside the expression are bound as they stand; parameters come from `bindparam("name")`.
+    """
+
+    __slots__ = ("_compiled", "core")
+
+    def __init__(self, core: ClauseElement) -> None:
+        self.core = core
+        self._compiled: dict[str, tuple[str, tuple[tuple[str, Any], ...]]] = {}
+
+    def compiled(self, dialect: Dialect) -> tuple[str, tuple[tuple[str, Any], ...]]:
+        """Give the SQL text and, in order, the name and the default of each parameter."""
+        found = self._compiled.get(dialect.name)
+        if found is None:
+            text = self.core.compile(dialect=dialect)
+            assert isinstance(text, SQLCompiler)
+            names = tuple((name, text.params[name]) for name in text.positiontup or ())
+            found = self._compiled[dialect.name] = (str(text), names)
+        return found
+
+
+def _arguments(names: tuple[tuple[str, Any], ...], params: Params) -> list[Any]:
+    return [params.get(name, default) for name, default in names]
+
+
+def insert_or_ignore(table: Table) -> Any:
+    """Start an INSERT that leaves a row alone that is already there (both dialects know ON CONFLICT)."""
+    return postgresql_insert(table).on_conflict_do_nothing()
+
+
+def upsert(table: Table) -> Any:
+    """Start an INSERT to be continued with `on_conflict_do_update` (both dialects spell it alike)."""
+    return postgresql_insert(table)
+
+
+# The dialects of this module: PostgreSQL's compiler also writes what SQLite needs of ON CONFLICT, so that one
+# statement serves both; SQLite's own compiler has to be told.
+@compiles(postgresql.Insert, "sqlite")
+def _insert_on_sqlite(element: Any, compiler: SQLCompiler, **kw: Any) -> str:
+    return str(compiler.visit_insert(element, **kw))
+
+
+class json_values(FunctionElement[str]):  # noqa: N801 - reads as an SQL function
+    """The strings of a JSON array parameter, as a table: `select(json_values(p).table_valued("value").c.value)`."""
+
+    inherit_cache = True
+    name = "json_values"
+
+
+@compiles(json_values, "sqlite")
+def _json_values_sqlite(element: Any, compiler: SQLCompiler, **kw: Any) -> str:
+    return f"json_each({compiler.process(element.clauses, **kw)})"
+
+
+@compiles(json_values, "postgresql")
+def _json_values_postgresql(element: Any, compiler: SQLCompiler, **kw: Any) -> str:
+    return f"json_array_elements_text(CAST({compiler.process(element.clauses, **kw)} AS JSON))"
+
+
+class json_text(ColumnElement[str]):  # noqa: N801
+    """One text value of a flat JSON object column, by its key; NULL when absent."""
+
+    inherit_cache = False
+    type = Text()
+
+    def __init__(self, column: ColumnElement[str], key: str) -> None:
+        self.column = column
+        self.key = key
+
+
+@compiles(json_text, "sqlite")
+def _json_text_sqlite(element: json_text, compiler: SQLCompiler, **kw: Any) -> str:
+    key = element.key.replace("'", "''").replace('"', "")
+    return f"json_extract({compiler.process(element.column, **kw)}, '$.\"{key}\"')"
+
+
+@compiles(json_text, "postgresql")
+def _json_text_postgresql(element: json_text, compiler: SQLCompiler, **kw: Any) -> str:
+    key = element.key.replace("'", "''").replace('"', "")
+    return f"(CAST({compiler.process(element.column, **kw)} AS JSON) ->> '{key}') COLLATE \"C\""
+
+
+class position(FunctionElement[int]):  # noqa: N801
+    """Where one text occurs in another, from 1; 0 when it does not."""
+
+    inherit_cache = True
+    name = "position"
+
+
+@compiles(position, "sqlite")
+def _position_sqlite(element: Any, compiler: SQLCompiler, **kw: Any) -> str:
+    return f"instr({compiler.process(element.clauses, **kw)})"
+
+
+@compiles(position, "postgresql")
+def _position_postgresql(element: Any, compiler: SQLCompiler, **kw: Any) -> str:
+    return f"strpos({compiler.process(element.clauses, **kw)})"
+
+
+class joined(FunctionElement[str]):  # noqa: N801
+    """The texts of all rows, joined by commas; NULL when there is none."""
+
+    inherit_cache = True
+    name = "joined"
+
+
+@compiles(joined, "sqlite")
+def _joined_sqlite(element: Any, compiler: SQLCompiler, **kw: Any) -> str:
+    return f"group_concat({compiler.process(element.clauses, **kw)}, ',')"
+
+
+@compiles(joined, "postgresql")
+def _joined_postgresql(element: Any, compiler: SQLCompiler, **kw: Any) -> str:
+    return f"string_agg({compiler.process(element.clauses, **kw)}, ',')"
+
+
+# Connections --------------------------------------------------------------------------------------------------------
+
+
+class Violation(Exception):
+    """A constraint of the schema refused a write; `detail` names its columns."""
+
+    def __init__(self, kind: str, detail: str) -> None:
+        super().__init__(f"{kind}: {detail}")
+        self.kind = kind
+        self.detail = detail
+
+    def unique(self, column: str) -> bool:
+        """Say whether a unique key over this column was violated."""
+        return self.kind == "unique" and column in self.detail
+
+    @property
+    def reference(self) -> bool:
+        """Say whether a reference to a missing row (or from a remaining one) was violated."""
+        return self.kind == "reference"
+
+
+class Connection(Protocol):
+    """One connection within one unit of work."""
+
+    dialect: Dialect
+
+    def rows(self, statement: Statement, params: Params) -> Sequence[Row]:
+        """Run a statement and give all rows it returns."""
+
+    def row(self, statement: Statement, params: Params) -> Row | None:
+        """Run a statement and give its first row, if any."""
+
+    def run(self, statement: Statement, params: Params) -> int:
+        """Run a statement and give the number of rows it changed."""
+
+    def run_many(self, statement: Statement, params: Sequence[Params]) -> None:
+        """Run a statement once for each set of parameters."""
+
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """Undo just what happens inside when it fails."""
+        yield
+
+
+class SqliteConnection:
+    """The one SQLite connection of the process."""
+
+    dialect: Dialect = sqlite.dialect(paramstyle="qmark")
+
+    def __init__(self, raw: sqlite3.Connection) -> None:
+        self.raw = raw
+
+    def rows(self, statement: Statement, params: Params) -> Sequence[Row]:
+        """Run a statement and give all rows it returns."""
+        return self._execute(statement, params).fetchall()
+
+    def row(self, statement: Statement, params: Params) -> Row | None:
+        """Run a statement and give its first row, if any."""
+        row: Row | None = self._execute(statement, params).fetchone()
+        return row
+
+    def run(self, statement: Statement, params: Params) -> int:
+        """Run a statement and give the number of rows it changed."""
+        return self._execute(statement, params).rowcount
+
+    def run_many(self, statement: Statement, params: Sequence[Params]) -> None:
+        """Run a statement once for each set of parameters."""
+        sql, names = statement.compiled(self.dialect)
+        try:
+            self.raw.executemany(sql, [_arguments(names, each) for each in params])
+        except sqlite3.IntegrityError as error:
+            raise _sqlite_violation(error) from error
+
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """Undo just what happens inside when it fails."""
+        self.raw.execute("SAVEPOINT inner_step")
+        try:
+            yield
+        except BaseException:
+            self.raw.execute("ROLLBACK TO inner_step")
+            self.raw.execute("RELEASE inner_step")
+            raise
+        self.raw.execute("RELEASE inner_step")
+
+    def _execute(self, statement: Statement, params: Params) -> sqlite3.Cursor:
+        sql, names = statement.compiled(self.dialect)
+        try:
+            return self.raw.execute(sql, _arguments(names, params))
+        except sqlite3.IntegrityError as error:
+            raise _sqlite_violation(error) from error
+
+
+def _sqlite_violation(error: sqlite3.IntegrityError) -> Violation:
+    kinds = {
+        "SQLITE_CONSTRAINT_UNIQUE": "unique",
+        "SQLITE_CONSTRAINT_PRIMARYKEY": "unique",
+        "SQLITE_CONSTRAINT_FOREIGNKEY": "reference",
+    }
+    return Violation(kinds.get(error.sqlite_errorname, "check"), str(error))
+
+
+class PostgresConnection:
+    """An asyncpg connection, driven from inside a greenlet."""
+
+    dialect: Dialect = postgresql.asyncpg.dialect()
+
+    def __init__(self, raw: "asyncpg.Connection[Any]") -> None:
+        self.raw = raw
+
+    def rows(self, statement: Statement, params: Params) -> Sequence[Row]:
+        """Run a statement and give all rows it returns."""
+        sql, names = statement.compiled(self.dialect)
+        rows: Sequence[Row] = self._wait(self.raw.fetch(sql, *_arguments(names, params)))
+        return rows
+
+    def row(self, statement: Statement, params: Params) -> Row | None:
+        """Run a statement and give its first row, if any."""
+        sql, names = statement.compiled(self.dialect)
+        row: Row | None = self._wait(self.raw.fetchrow(sql, *_arguments(names, params)))
+        return row
+
+    def run(self, statement: Statement, params: Params) -> int:
+        """Run a statement and give the number of rows it changed."""
+        sql, names = statement.compiled(self.dialect)
+        status: str = self._wait(self.raw.execute(sql, *_arguments(names, params)))
+        return int(status.rpartition(" ")[2] or 0)
+
+    def run_many(self, statement: Statement, params: Sequence[Params]) -> None:
+        """Run a statement once for each set of parameters."""
+        sql, names = statement.compiled(self.dialect)
+        self._wait(self.raw.executemany(sql, [_arguments(names, each) for each in params]))
+
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """Undo just what happens inside when it fails."""
+        self._wait(self.raw.execute("SAVEPOINT inner_step"))
+        try:
+            yield
+        except BaseException:
+            self._wait(self.raw.execute("ROLLBACK TO inner_step; RELEASE inner_step"))
+            raise
+        self._wait(self.raw.execute("RELEASE inner_step"))
+
+    @staticmethod
+    def _wait(awaitable: Any) -> Any:
+        try:
+            return await_only(awaitable)
+        except asyncpg.UniqueViolationError as error:
+            raise Violation("unique", str(error.constraint_name)) from error
+        except asyncpg.ForeignKeyViolationError as error:
+            raise Violation("reference", str(error.constraint_name)) from error
+        except (asyncpg.CheckViolationError, asyncpg.NotNullViolationError) as error:
+            raise Violation("check", str(error.constraint_name)) from error
+
+
+# Databases ----------------------------------------------------------------------------------------------------------
+
+
+class Database(Protocol):
+    """Runs units of work. `read` promises to change nothing; `write` is one durable transaction."""
+
+    async def read(self, job: Callable[[Connection], T]) -> T:
+        """Run a job that only reads."""
+
+    async def write(self, job: Callable[[Connection], T]) -> T:
+        """Run a job in one transaction: all of it is durable when this returns, or nothing of it happened."""
+
+    async def close(self) -> None:
+        """Let go of all connections."""
+
+
+SQLITE_PRAGMAS = (
+    "PRAGMA journal_mode=WAL",
+    "PRAGMA synchronous=FULL",
+    "PRAGMA foreign_keys=ON",
+    "PRAGMA busy_timeout=10000",
+    "PRAGMA cache_size=-65536",
+    "PRAGMA temp_store=MEMORY",
+    "PRAGMA mmap_size=268435456",
+    "PRAGMA optimize=0x10002",
+)
+
+
+def open_sqlite(path: str) -> sqlite3.Connection:
+    """Open a file with everything this product relies on: WAL, durable commits, foreign keys."""
+    raw = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=512)
+    for pragma in SQLITE_PRAGMAS:
+        raw.execute(pragma)
+    return raw
+
+
+Pending = tuple[Callable[[Connection], Any], "asyncio.Future[Any]"]
+
+
+class SqliteDatabase:
+    """One connection on the event loop's thread: a statement takes less time than a change of threads."""
+
+    def __init__(self, path: str) -> None:
+        self._raw = open_sqlite(path)
+        self._connection = SqliteConnection(self._raw)
+        self._pending: list[Pending] = []
+
+    async def read(self, job: Callable[[Connection], T]) -> T:
+        """Run a job that only reads. Nothing of this process can come between its statements."""
+        return job(self._connection)
+
+    async def write(self, job: Callable[[Connection], T]) -> T:
+        """Run a job with the others of this turn of the loop, in a savepoint of its own, under one commit."""
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[T] = loop.create_future()
+        self._pending.append((job, done))
+        if len(self._pending) == 1:
+            loop.call_soon(self._flush)
+        return await done
+
+    def _flush(self) -> None:
+        batch, self._pending = self._pending, []
+        answers: list[tuple[asyncio.Future[Any], Any, Exception | None]] = []
+        try:
+            self._raw.execute("BEGIN IMMEDIATE")
+            for job, done in batch:
+                answers.append((done, *self._attempt(job)))
+            self._raw.execute("COMMIT")
+        except Exception as error:
+            # The commit itself failed (disk full, locked): nobody of the batch may be told otherwise.
+            if self._raw.in_transaction:
+                self._raw.execute("ROLLBACK")
+            answers = [(done, None, error) for _, done in batch]
+        for done, value, failure in answers:
+            if done.done():
+                continue
+            if failure is None:
+                done.set_result(value)
+            else:
+                done.set_exception(failure)
+
+    def _attempt(self, job: Callable[[Connection], Any]) -> tuple[Any, Exception | None]:
+        self._raw.execute("SAVEPOINT job")
+        try:
+            value = job(self._connection)
+        except Exception as error:
+            self._raw.execute("ROLLBACK TO job")
+            self._raw.execute("RELEASE job")
+            return None, error
+        self._raw.execute("RELEASE job")
+        return value, None
+
+    async def optimize(self) -> None:
+        """Let SQLite refresh the statistics its planner needs."""
+        self._raw.execute("PRAGMA optimize")
+
+    async def close(self) -> None:
+        """Close the file."""
+        self._raw.execute("PRAGMA optimize")
+        self._raw.close()
+
+
+class _BareConnection(asyncpg.Connection):  # type: ignore[misc]
+    """A pooled connection without the reset query: each unit of work ends its transaction itself."""
+
+    def get_reset_query(self) -> str:
+        return ""
+
+
+class PostgresDatabase:
+    """A pool of asyncpg connections; each unit of work runs whole in one greenlet."""
+
+    ATTEMPTS = 6
+
+    def __init__(self, pool: "asyncpg.Pool[Any]") -> None:
+        self._pool = pool
+
+    @classmethod
+    async def open(cls, url: str, *, size: int = 16) -> "PostgresDatabase":
+        """Connect the pool."""
+        pool = await asyncpg.create_pool(
+            url,
+            min_size=1,
+            max_size=size,
+            connection_class=_BareConnection,
+            statement_cache_size=1000,
+            command_timeout=60,
+            server_settings={"jit": "off"},
+        )
+        return cls(pool)
+
+    async def read(self, job: Callable[[Connection], T]) -> T:
+        """Run a job that only reads, without a transaction around it."""
+        async with self._pool.acquire() as raw:
+            return await greenlet_spawn(job, PostgresConnection(raw))
+
+    async def write(self, job: Callable[[Connection], T]) -> T:
+        """Run a job in a transaction; a deadlock or a serialization failure is tried again from the start."""
+        for attempt in range(self.ATTEMPTS):
+            try:
+                return await self._once(job)
+            except (asyncpg.DeadlockDetectedError, asyncpg.SerializationError):
+                if attempt == self.ATTEMPTS - 1:
+                    raise
+                await asyncio.sleep(0.01 * 2**attempt)
+        raise AssertionError("unreachable")
+
+    async def _once(self, job: Callable[[Connection], T]) -> T:
+        async with self._pool.acquire() as raw:
+            await raw.execute("BEGIN")
+            try:
+                value: T = await greenlet_spawn(job, PostgresConnection(raw))
+            except BaseException:
+                await raw.execute("ROLLBACK")
+                raise
+            try:
+                await raw.execute("COMMIT")
+            except asyncpg.IntegrityConstraintViolationError as error:
+                raise Violation("unique", str(error.constraint_name)) from error
+            return value
+
+    async def close(self) -> None:
+        """Close the pool."""
+        await self._pool.close()
+
+
+def is_sqlite(url: str) -> bool:
+    """Say which of the two databases a URL means."""
+    return url.startswith("sqlite:")
+
+
+def sqlite_path(url: str) -> str:
+    """Give the file of a SQLite URL: three slashes for a relative path, four for an absolute one."""
+    return unquote(urlsplit(url).path.removeprefix("/")) or ":memory:"
+
+
+async def open_database(url: str, *, pool_size: int = 4) -> Database:
+    """Open the database behind a URL; the schema is another matter (`migrations.upgrade`)."""
+    if is_sqlite(url):
+        return SqliteDatabase(sqlite_path(url))
+    return await PostgresDatabase.open(url, size=pool_size)

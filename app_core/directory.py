@@ -1,0 +1,637 @@
+"""The mirror: what the directory says. Users, groups and who is in which, stored as sent.
+
+Nothing here decides about products; `provisioning` is the way in, and what follows from a change is `follow`'s.
+Membership is rows, and a change touches only the rows it names, whatever the size of the group.
+"""
+
+import random
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import orjson
+from sqlalchemy import (
+    BigInteger,
+    ForeignKeyConstraint,
+    Index,
+    LargeBinary,
+    Text,
+    UniqueConstraint,
+    bindparam,
+    delete,
+    func,
+    insert,
+    literal_column,
+    select,
+    union_all,
+    update,
+)
+from sqlmodel import Field, SQLModel
+
+from app_core.clock import Stamp
+from app_core.db import KeyText, PostgresConnection, Statement, insert_or_ignore, joined, json_values, table_of, upsert
+from app_core.resource import UserRecord, document
+from app_core.work import Work
+
+CONNECTION_OF = ["directory_connection.tenant_id", "directory_connection.id"]
+
+
+class DirectoryUserRow(SQLModel, table=True):
+    """A user of the customer's directory. It lives from the directory's POST to its DELETE; `id` never changes."""
+
+    __tablename__ = "directory_user"
+    __table_args__ = (
+        ForeignKeyConstraint(["tenant_id", "connection_id"], CONNECTION_OF, ondelete="CASCADE"),
+        UniqueConstraint("tenant_id", "connection_id", "user_name_key"),
+        Index("ix_directory_user_external_key", "tenant_id", "connection_id", "external_key"),
+        Index("ix_directory_user_display_key", "tenant_id", "connection_id", "display_key"),
+        # Covers paging: the rows before a page are passed over without reading their documents.
+        Index("ix_directory_user_paging", "tenant_id", "connection_id", "id"),
+    )
+
+    tenant_id: str = Field(primary_key=True, sa_type=KeyText)
+    id: str = Field(primary_key=True, sa_type=KeyText)
+    connection_id: str = Field(sa_type=KeyText)
+    user_name: str
+    user_name_key: str = Field(sa_type=KeyText)
+    external_id: str | None
+    external_key: str | None = Field(sa_type=KeyText)
+    entra_object_id: str | None = Field(sa_type=KeyText)
+    display_key: str | None = Field(sa_type=KeyText)
+    active: bool
+    version: int
+    created_at: str = Field(sa_type=KeyText)
+    modified_at: str = Field(sa_type=KeyText)
+    password_hash: str | None
+    search: str = Field(sa_type=Text)
+    document: bytes = Field(sa_type=LargeBinary)
+
+
+class DirectoryUserValueRow(SQLModel, table=True):
+    """One element of a multi-valued attribute of a user, folded: the index that filters on it use."""
+
+    __tablename__ = "directory_user_value"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["tenant_id", "user_id"], ["directory_user.tenant_id", "directory_user.id"], ondelete="CASCADE"
+        ),
+        Index("ix_directory_user_value_value_key", "tenant_id", "attribute", "value_key", "user_id"),
+        {"sqlite_with_rowid": False},
+    )
+
+    tenant_id: str = Field(primary_key=True, sa_type=KeyText)
+    user_id: str = Field(primary_key=True, sa_type=KeyText)
+    attribute: str = Field(primary_key=True, sa_type=KeyText)
+    position: int = Field(primary_key=True)
+    value_key: str | None = Field(sa_type=KeyText)
+    type_key: str | None = Field(sa_type=KeyText)
+    is_primary: bool
+    element: str = Field(sa_type=Text)
+
+
+class DirectoryGroupRow(SQLModel, table=True):
+    """A group of the customer's directory, without its members."""
+
+    __tablename__ = "directory_group"
+    __table_args__ = (
+        ForeignKeyConstraint(["tenant_id", "connection_id"], CONNECTION_OF, ondelete="CASCADE"),
+        UniqueConstraint("tenant_id", "connection_id", "external_key"),
+        Index("ix_directory_group_display_key", "tenant_id", "connection_id", "display_key"),
+        Index("ix_directory_group_paging", "tenant_id", "connection_id", "id"),
+    )
+
+    tenant_id: str = Field(primary_key=True, sa_type=KeyText)
+    id: str = Field(primary_key=True, sa_type=KeyText)
+    connection_id: str = Field(sa_type=KeyText)
+    display_name: str
+    display_key: str = Field(sa_type=KeyText)
+    external_id: str | None
+    external_key: str | None = Field(sa_type=KeyText)
+    entra_object_id: str | None = Field(sa_type=KeyText)
+    extensions: str | None = Field(sa_type=Text)
+    version: int
+    created_at: str = Field(sa_type=KeyText)
+    modified_at: str = Field(sa_type=KeyText)
+
+
+class DirectoryMembershipRow(SQLModel, table=True):
+    """A user in a group. An inactive user keeps it (invariant 5)."""
+
+    __tablename__ = "directory_membership"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["tenant_id", "group_id"], ["directory_group.tenant_id", "directory_group.id"], ondelete="CASCADE"
+        ),
+        ForeignKeyConstraint(
+            ["tenant_id", "user_id"], ["directory_user.tenant_id", "directory_user.id"], ondelete="CASCADE"
+        ),
+        Index("ix_directory_membership_user_id", "tenant_id", "user_id", "group_id"),
+        {"sqlite_with_rowid": False},
+    )
+
+    tenant_id: str = Field(primary_key=True, sa_type=KeyText)
+    group_id: str = Field(primary_key=True, sa_type=KeyText)
+    user_id: str = Field(primary_key=True, sa_type=KeyText)
+    since: str = Field(sa_type=KeyText)
+
+
+class DirectoryNestingRow(SQLModel, table=True):
+    """A group in a group (RFC 7643 §4.2). Entra never sends it; it is kept, and not expanded."""
+
+    __tablename__ = "directory_nesting"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["tenant_id", "group_id"], ["directory_group.tenant_id", "directory_group.id"], ondelete="CASCADE"
+        ),
+        ForeignKeyConstraint(
+            ["tenant_id", "member_id"], ["directory_group.tenant_id", "directory_group.id"], ondelete="CASCADE"
+        ),
+        Index("ix_directory_nesting_member_id", "tenant_id", "member_id", "group_id"),
+        {"sqlite_with_rowid": False},
+    )
+
+    tenant_id: str = Field(primary_key=True, sa_type=KeyText)
+    group_id: str = Field(primary_key=True, sa_type=KeyText)
+    member_id: str = Field(primary_key=True, sa_type=KeyText)
+    since: str = Field(sa_type=KeyText)
+
+
+class DirectoryTallyRow(SQLModel, table=True):
+    """How many objects a connection holds, in slots: a list's total without counting, creates without queueing."""
+
+    __tablename__ = "directory_tally"
+    __table_args__ = (
+        ForeignKeyConstraint(["tenant_id", "connection_id"], CONNECTION_OF, ondelete="CASCADE"),
+        {"sqlite_with_rowid": False},
+    )
+
+    tenant_id: str = Field(primary_key=True, sa_type=KeyText)
+    connection_id: str = Field(primary_key=True, sa_type=KeyText)
+    kind: str = Field(primary_key=True, sa_type=KeyText)
+    slot: int = Field(primary_key=True)
+    total: int = Field(sa_type=BigInteger)
+
+
+class User(NamedTuple):
+    """A directory user as read."""
+
+    id: str
+    external_id: str | None
+    user_name: str
+    active: bool
+    version: int
+    created_at: Stamp
+    document: bytes
+
+
+class Group(NamedTuple):
+    """A directory group as read, without its members."""
+
+    id: str
+    display_name: str
+    external_id: str | None
+    extensions: str | None
+    version: int
+    created_at: Stamp
+    modified_at: Stamp
+
+
+U = table_of(DirectoryUserRow)
+V = table_of(DirectoryUserValueRow)
+G = table_of(DirectoryGroupRow)
+M = table_of(DirectoryMembershipRow)
+N = table_of(DirectoryNestingRow)
+C = table_of(DirectoryTallyRow)
+
+tenant, directory_of = bindparam("tenant_id"), bindparam("connection_id")
+USER = (U.c.id, U.c.external_id, U.c.user_name, U.c.active, U.c.version, U.c.created_at, U.c.document)
+GROUP = (
+    G.c.id,
+    G.c.display_name,
+    G.c.external_id,
+    G.c.extensions,
+    G.c.version,
+    G.c.created_at,
+    G.c.modified_at,
+)
+OF_USERS = (U.c.tenant_id == tenant, U.c.connection_id == directory_of)
+OF_GROUPS = (G.c.tenant_id == tenant, G.c.connection_id == directory_of)
+KEYS = (
+    "user_name",
+    "user_name_key",
+    "external_id",
+    "external_key",
+    "entra_object_id",
+    "display_key",
+    "active",
+    "search",
+)
+
+# Users --------------------------------------------------------------------------------------------------------------
+
+FIND_USER = Statement(select(*USER).where(*OF_USERS, U.c.id == bindparam("user_id")))
+LOCK_USER = Statement(select(*USER).where(*OF_USERS, U.c.id == bindparam("user_id")).with_for_update(key_share=True))
+INSERT_USER = Statement(
+    insert(U).values(
+        tenant_id=tenant,
+        connection_id=directory_of,
+        **{
+            name: bindparam(name)
+            for name in ("id", *KEYS, "version", "created_at", "modified_at", "document", "password_hash")
+        },
+    )
+)
+UPDATE_USER = Statement(
+    update(U)
+    .where(U.c.tenant_id == tenant, U.c.id == bindparam("user_id"))
+    .values({name: bindparam(name) for name in (*KEYS, "version", "modified_at", "document")})
+)
+SET_PASSWORD = Statement(
+    update(U)
+    .where(U.c.tenant_id == tenant, U.c.id == bindparam("user_id"))
+    .values(password_hash=bindparam("password_hash"))
+)
+DELETE_USER = Statement(delete(U).where(*OF_USERS, U.c.id == bindparam("user_id")))
+INSERT_VALUE = Statement(
+    insert(V).values(
+        tenant_id=tenant,
+        user_id=bindparam("user_id"),
+        attribute=bindparam("attribute"),
+        position=bindparam("position"),
+        value_key=bindparam("value_key"),
+        type_key=bindparam("type_key"),
+        is_primary=bindparam("is_primary"),
+        element=bindparam("element"),
+    )
+)
+DELETE_VALUES = Statement(delete(V).where(V.c.tenant_id == tenant, V.c.user_id == bindparam("user_id")))
+GROUPS_OF_USER = Statement(
+    select(G.c.id, G.c.display_name)
+    .select_from(M.join(G, (G.c.tenant_id == M.c.tenant_id) & (G.c.id == M.c.group_id)))
+    .where(M.c.tenant_id == tenant, M.c.user_id == bindparam("user_id"))
+    .order_by(M.c.group_id)
+)
+GROUPS_OF_USERS = Statement(
+    select(M.c.user_id, G.c.id, G.c.display_name)
+    .select_from(M.join(G, (G.c.tenant_id == M.c.tenant_id) & (G.c.id == M.c.group_id)))
+    .where(
+        M.c.tenant_id == tenant,
+        M.c.user_id.in_(select(json_values(bindparam("user_ids", type_=Text())).table_valued("value").c.value)),
+    )
+    .order_by(M.c.user_id, M.c.group_id)
+)
+LEAVE_ALL = Statement(
+    delete(M).where(M.c.tenant_id == tenant, M.c.user_id == bindparam("user_id")).returning(M.c.group_id)
+)
+TALLY = Statement(
+    upsert(C)
+    .values(
+        tenant_id=tenant,
+        connection_id=directory_of,
+        kind=bindparam("kind"),
+        slot=bindparam("slot"),
+        total=bindparam("change"),
+    )
+    .on_conflict_do_update(
+        index_elements=["tenant_id", "connection_id", "kind", "slot"],
+        set_={"total": C.c.total + literal_column("excluded.total", BigInteger())},
+    )
+)
+TOTAL = Statement(
+    select(func.coalesce(func.sum(C.c.total), 0)).where(
+        C.c.tenant_id == tenant, C.c.connection_id == directory_of, C.c.kind == bindparam("kind")
+    )
+)
+SLOTS = 16
+
+
+def find_user(work: Work, user_id: str) -> User | None:
+    """Read a user of the acting connection."""
+    row = work.row(FIND_USER, connection_id=work.connection_id, user_id=user_id)
+    return None if row is None else User(*row)
+
+
+def lock_user(work: Work, user_id: str) -> User | None:
+    """Read a user that nobody else may change until the transaction ends."""
+    row = work.row(LOCK_USER, connection_id=work.connection_id, user_id=user_id)
+    return None if row is None else User(*row)
+
+
+def insert_user(work: Work, user_id: str, record: UserRecord, password_hash: str | None) -> User:
+    """Write a new user down. Raises Violation when the userName is taken."""
+    stored = document(user_id, record, work.now, work.now, 1)
+    work.run(
+        INSERT_USER,
+        id=user_id,
+        connection_id=work.connection_id,
+        **record.columns(),
+        version=1,
+        created_at=work.now,
+        modified_at=work.now,
+        document=stored,
+        password_hash=password_hash,
+    )
+    _insert_values(work, user_id, record)
+    tally(work, "User", 1)
+    return User(user_id, record.external_id, record.user_name, record.active, 1, work.now, stored)
+
+
+def update_user(work: Work, before: User, record: UserRecord, *, values_changed: bool) -> User:
+    """Write a user's new state down and count its version up. Raises Violation when the userName is taken."""
+    version = before.version + 1
+    stored = document(before.id, record, before.created_at, work.now, version)
+    work.run(
+        UPDATE_USER,
+        user_id=before.id,
+        **record.columns(),
+        version=version,
+        modified_at=work.now,
+        document=stored,
+    )
+    if values_changed:
+        work.run(DELETE_VALUES, user_id=before.id)
+        _insert_values(work, before.id, record)
+    return User(
+        before.id, record.external_id, record.user_name, record.active, version, before.created_at, stored
+    )
+
+
+def set_password(work: Work, user_id: str, password_hash: str) -> None:
+    """Keep the hash of a password that the directory sent."""
+    work.run(SET_PASSWORD, user_id=user_id, password_hash=password_hash)
+
+
+def delete_user(work: Work, user_id: str) -> bool:
+    """Forget a user and take it out of its groups; say whether it was there."""
+    groups = sorted(str(row[0]) for row in work.rows(LEAVE_ALL, user_id=user_id))
+    if not work.run(DELETE_USER, connection_id=work.connection_id, user_id=user_id):
+        return False
+    touch_groups(work, groups)
+    tally(work, "User", -1)
+    return True
+
+
+def groups_of_user(work: Work, user_id: str) -> Sequence[tuple[str, str]]:
+    """List the groups that a user is in directly: id and display name."""
+    return [(row[0], row[1]) for row in work.rows(GROUPS_OF_USER, user_id=user_id)]
+
+
+def groups_of_users(work: Work, user_ids: Sequence[str]) -> dict[str, list[tuple[str, str]]]:
+    """List the groups of several users at once; users in none are left out."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for user_id, group_id, name in work.rows(GROUPS_OF_USERS, user_ids=_json(user_ids)):
+        found.setdefault(user_id, []).append((group_id, name))
+    return found
+
+
+def tally(work: Work, kind: str, change: int) -> None:
+    """Count objects up or down."""
+    # One writer at a time on SQLite; on PostgreSQL concurrent creates take different rows.
+    slot = random.randrange(SLOTS) if isinstance(work.connection, PostgresConnection) else 0  # noqa: S311
+    work.run(TALLY, connection_id=work.connection_id, kind=kind, slot=slot, change=change)
+
+
+def total(work: Work, kind: str) -> int:
+    """Say how many objects of a kind the connection holds."""
+    row = work.row(TOTAL, connection_id=work.connection_id, kind=kind)
+    return int(row[0]) if row else 0
+
+
+def _insert_values(work: Work, user_id: str, record: UserRecord) -> None:
+    work.run_many(
+        INSERT_VALUE,
+        [
+            {
+                "user_id": user_id,
+                "attribute": element.attribute,
+                "position": element.position,
+                "value_key": element.value_key,
+                "type_key": element.type_key,
+                "is_primary": element.is_primary,
+                "element": element.element,
+            }
+            for element in record.elements()
+        ],
+    )
+
+
+# Groups -------------------------------------------------------------------------------------------------------------
+
+FIND_GROUP = Statement(select(*GROUP).where(*OF_GROUPS, G.c.id == bindparam("group_id")))
+LOCK_GROUP = Statement(select(*GROUP).where(*OF_GROUPS, G.c.id == bindparam("group_id")).with_for_update(key_share=True))
+GROUPS_NAMED = Statement(
+    select(G.c.id, G.c.external_key).where(*OF_GROUPS, G.c.display_key == bindparam("display_key"))
+)
+INSERT_GROUP = Statement(
+    insert(G).values(
+        tenant_id=tenant,
+        connection_id=directory_of,
+        **{
+            name: bindparam(name)
+            for name in (
+                "id",
+                "display_name",
+                "display_key",
+                "external_id",
+                "external_key",
+                "entra_object_id",
+                "extensions",
+                "version",
+                "created_at",
+                "modified_at",
+            )
+        },
+    )
+)
+UPDATE_GROUP = Statement(
+    update(G)
+    .where(G.c.tenant_id == tenant, G.c.id == bindparam("group_id"))
+    .values(
+        version=G.c.version + 1,
+        **{
+            name: bindparam(name)
+            for name in (
+                "display_name",
+                "display_key",
+                "external_id",
+                "external_key",
+                "entra_object_id",
+                "extensions",
+                "modified_at",
+            )
+        },
+    )
+)
+TOUCH_GROUPS = Statement(
+    update(G)
+    .where(
+        G.c.tenant_id == tenant,
+        G.c.id.in_(select(json_values(bindparam("group_ids", type_=Text())).table_valued("value").c.value)),
+    )
+    .values(version=G.c.version + 1, modified_at=bindparam("now"))
+)
+DELETE_GROUP = Statement(delete(G).where(*OF_GROUPS, G.c.id == bindparam("group_id")))
+
+
+def find_group(work: Work, group_id: str) -> Group | None:
+    """Read a group of the acting connection, without its members."""
+    row = work.row(FIND_GROUP, connection_id=work.connection_id, group_id=group_id)
+    return None if row is None else Group(*row)
+
+
+def lock_group(work: Work, group_id: str) -> Group | None:
+    """Read a group whose name and members nobody else may change until the transaction ends."""
+    row = work.row(LOCK_GROUP, connection_id=work.connection_id, group_id=group_id)
+    return None if row is None else Group(*row)
+
+
+def groups_named(work: Work, display_key: str) -> Sequence[tuple[str, str | None]]:
+    """List the groups of this folded name: id and folded external id."""
+    rows = work.rows(GROUPS_NAMED, connection_id=work.connection_id, display_key=display_key)
+    return [(row[0], row[1]) for row in rows]
+
+
+def touch_groups(work: Work, group_ids: Iterable[str]) -> None:
+    """Count up the version of groups whose members changed."""
+    keys = list(group_ids)
+    if keys:
+        work.run(TOUCH_GROUPS, group_ids=_json(keys), now=work.now)
+
+
+def delete_group(work: Work, group_id: str) -> bool:
+    """Forget a group and its memberships; say whether it was there. Groups that contain it change with it."""
+    parents = sorted(str(row[0]) for row in work.rows(LEAVE_PARENTS, member_id=group_id))
+    if not work.run(DELETE_GROUP, connection_id=work.connection_id, group_id=group_id):
+        return False
+    touch_groups(work, parents)
+    tally(work, "Group", -1)
+    return True
+
+
+# Memberships --------------------------------------------------------------------------------------------------------
+
+IDS = json_values(bindparam("ids", type_=Text())).table_valued("value").c.value
+ADD_USERS = Statement(
+    insert_or_ignore(M)
+    .from_select(
+        ["tenant_id", "group_id", "user_id", "since"],
+        select(U.c.tenant_id, bindparam("group_id", type_=KeyText), U.c.id, bindparam("since", type_=KeyText)).where(
+            *OF_USERS, U.c.id.in_(select(IDS))
+        ),
+        include_defaults=False,
+    )
+    .returning(M.c.user_id)
+)
+ADD_GROUPS = Statement(
+    insert_or_ignore(N)
+    .from_select(
+        ["tenant_id", "group_id", "member_id", "since"],
+        select(G.c.tenant_id, bindparam("group_id", type_=KeyText), G.c.id, bindparam("since", type_=KeyText)).where(
+            *OF_GROUPS, G.c.id.in_(select(IDS))
+        ),
+        include_defaults=False,
+    )
+    .returning(N.c.member_id)
+)
+KNOWN = Statement(
+    union_all(
+        select(U.c.id).where(*OF_USERS, U.c.id.in_(select(IDS))),
+        select(G.c.id).where(*OF_GROUPS, G.c.id.in_(select(IDS))),
+    )
+)
+REMOVE_USERS = Statement(
+    delete(M)
+    .where(M.c.tenant_id == tenant, M.c.group_id == bindparam("group_id"), M.c.user_id.in_(select(IDS)))
+    .returning(M.c.user_id)
+)
+REMOVE_GROUPS = Statement(
+    delete(N)
+    .where(N.c.tenant_id == tenant, N.c.group_id == bindparam("group_id"), N.c.member_id.in_(select(IDS)))
+    .returning(N.c.member_id)
+)
+KEEP_USERS = Statement(
+    delete(M)
+    .where(M.c.tenant_id == tenant, M.c.group_id == bindparam("group_id"), M.c.user_id.not_in(select(IDS)))
+    .returning(M.c.user_id)
+)
+KEEP_GROUPS = Statement(
+    delete(N)
+    .where(N.c.tenant_id == tenant, N.c.group_id == bindparam("group_id"), N.c.member_id.not_in(select(IDS)))
+    .returning(N.c.member_id)
+)
+LEAVE_PARENTS = Statement(
+    delete(N).where(N.c.tenant_id == tenant, N.c.member_id == bindparam("member_id")).returning(N.c.group_id)
+)
+NESTED = Statement(select(N.c.member_id).where(N.c.tenant_id == tenant, N.c.group_id == bindparam("group_id")))
+# The members as JSON, made by the database: a group of 100,000 is one text, not 100,000 rows.
+MEMBERS_JSON = Statement(
+    select(
+        joined(literal_column("""'{"value":"'""") + M.c.user_id + literal_column("""'","type":"User"}'"""))
+    ).where(M.c.tenant_id == tenant, M.c.group_id == bindparam("group_id"))
+)
+MEMBERS_OF_GROUPS = Statement(
+    select(
+        M.c.group_id,
+        joined(literal_column("""'{"value":"'""") + M.c.user_id + literal_column("""'","type":"User"}'""")),
+    )
+    .where(M.c.tenant_id == tenant, M.c.group_id.in_(select(IDS)))
+    .group_by(M.c.group_id)
+)
+NESTED_OF_GROUPS = Statement(
+    select(N.c.group_id, N.c.member_id).where(N.c.tenant_id == tenant, N.c.group_id.in_(select(IDS)))
+)
+
+
+def add_members(work: Work, group_id: str, ids: Sequence[str]) -> list[str]:
+    """Put users and groups into a group; give those that were not in it, ignore those that do not exist."""
+    params = {"connection_id": work.connection_id, "group_id": group_id, "ids": _json(ids), "since": work.now}
+    added = [str(row[0]) for row in work.rows(ADD_USERS, **params)]
+    if len(added) < len(ids):
+        added += [str(row[0]) for row in work.rows(ADD_GROUPS, **params)]
+    return added
+
+
+def unknown_members(work: Work, ids: Sequence[str]) -> list[str]:
+    """Give the ids that are no user and no group of the acting connection, in the order asked."""
+    known = {row[0] for row in work.rows(KNOWN, connection_id=work.connection_id, ids=_json(ids))}
+    return [member for member in ids if member not in known]
+
+
+def remove_members(work: Work, group_id: str, ids: Sequence[str]) -> list[str]:
+    """Take users and groups out of a group; give those that were in it."""
+    params = {"group_id": group_id, "ids": _json(ids)}
+    removed = [str(row[0]) for row in work.rows(REMOVE_USERS, **params)]
+    if len(removed) < len(ids):
+        removed += [str(row[0]) for row in work.rows(REMOVE_GROUPS, **params)]
+    return removed
+
+
+def keep_members(work: Work, group_id: str, ids: Sequence[str]) -> list[str]:
+    """Take everybody out of a group but these; give those that went."""
+    params = {"group_id": group_id, "ids": _json(ids)}
+    return [str(row[0]) for statement in (KEEP_USERS, KEEP_GROUPS) for row in work.rows(statement, **params)]
+
+
+def members_json(work: Work, group_id: str) -> bytes:
+    """Give the members of a group as the inside of a JSON array."""
+    row = work.row(MEMBERS_JSON, group_id=group_id)
+    users = str(row[0]) if row and row[0] else ""
+    nested = [_nested_json(each[0]) for each in work.rows(NESTED, group_id=group_id)]
+    return ",".join(filter(None, (users, *nested))).encode()
+
+
+def members_of_groups(work: Work, group_ids: Sequence[str]) -> dict[str, bytes]:
+    """Give the members of several groups, each as the inside of a JSON array; empty groups are left out."""
+    if not group_ids:
+        return {}
+    found = {row[0]: [str(row[1])] for row in work.rows(MEMBERS_OF_GROUPS, ids=_json(group_ids))}
+    for group_id, member_id in work.rows(NESTED_OF_GROUPS, ids=_json(group_ids)):
+        found.setdefault(group_id, []).append(_nested_json(member_id))
+    return {group_id: ",".join(parts).encode() for group_id, parts in found.items()}
+
+
+def _nested_json(member_id: str) -> str:
+    return f'{{"value":"{member_id}","type":"Group"}}'
+
+
+def _json(ids: Iterable[str]) -> str:
+    return orjson.dumps(list(ids)).decode()

@@ -1,0 +1,228 @@
+"""Way in 1, the directory: SCIM and Graph share it. Write down what the directory says, and let the product follow.
+
+Each function is one step of a unit of work that the door has opened; it raises a DomainError and then nothing of it
+is stored. Saying the same twice is no change: no version counts up, and nobody is told.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from app_core import connections, directory
+from app_core.db import Violation
+from app_core.directory import Group, User
+from app_core.errors import GroupNameTaken, Invalid, NotFound, UnknownMembers, UserNameTaken
+from app_core.ids import new_id
+from app_core.resource import JsonObject, UserRecord, attributes_of, entra_object_id, external_key, fold
+from app_core.work import Work
+
+# Users --------------------------------------------------------------------------------------------------------------
+
+
+def create_user(work: Work, record: UserRecord, *, user_id: str | None = None, password_hash: str | None = None) -> User:
+    """Take a new user over from the directory. Raises UserNameTaken (invariant 2)."""
+    try:
+        return directory.insert_user(work, user_id or new_id(), record, password_hash)
+    except Violation as violation:
+        raise _user_refusal(violation, record) from violation
+
+
+def lock_user(work: Work, user_id: str) -> User:
+    """Give a user that is about to change. Raises NotFound."""
+    user = directory.lock_user(work, user_id)
+    if user is None:
+        raise NotFound("User", user_id)
+    return user
+
+
+def save_user(work: Work, before: User, record: UserRecord, *, password_hash: str | None = None) -> tuple[User, list[str]]:
+    """Write down what the directory now says about a user; give the user and the names of what changed.
+
+    Raises UserNameTaken.
+    """
+    if password_hash is not None:
+        directory.set_password(work, before.id, password_hash)
+    old = attributes_of(before.document)
+    changed = changed_attributes(old, record.resource)
+    if not changed and record.active == bool(before.active):
+        return before, []
+    values_changed = any(isinstance(old.get(name), list) or isinstance(record.resource.get(name), list) for name in changed)
+    try:
+        return directory.update_user(work, before, record, values_changed=values_changed), changed or ["active"]
+    except Violation as violation:
+        raise _user_refusal(violation, record) from violation
+
+
+def delete_user(work: Work, user_id: str) -> None:
+    """Forget a user that the directory deleted; it leaves its groups. Raises NotFound."""
+    if not directory.delete_user(work, user_id):
+        raise NotFound("User", user_id)
+
+
+def changed_attributes(before: JsonObject, after: JsonObject) -> list[str]:
+    """Name the attributes whose value differs, sub-attributes of an extension one by one."""
+    changed = []
+    for name in {**before, **after}:
+        old, new = before.get(name), after.get(name)
+        if old == new:
+            continue
+        if name.startswith("urn:") and isinstance(old or {}, dict) and isinstance(new or {}, dict):
+            inner_old, inner_new = old or {}, new or {}
+            changed += [
+                f"{name}:{inner}"
+                for inner in {**inner_old, **inner_new}
+                if inner_old.get(inner) != inner_new.get(inner)
+            ]
+        else:
+            changed.append(name)
+    return changed
+
+
+def _user_refusal(violation: Violation, record: UserRecord) -> Exception:
+    if violation.unique("user_name_key"):
+        return UserNameTaken(record.user_name)
+    return violation
+
+
+# Groups -------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class GroupRecord:
+    """What the directory says about a group, without its members."""
+
+    display_name: str
+    external_id: str | None = None
+    extensions: str | None = None
+    """Attributes of extensions unknown here, as the inside of a JSON object."""
+
+
+@dataclass(slots=True)
+class GroupChange:
+    """A change of a group, as sets: what of it to set, and whom to add, remove, or keep alone."""
+
+    record: GroupRecord | None = None
+    steps: list["MemberStep"] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class MemberStep:
+    """One step on the members, in the order sent: `add`, `remove`, or `replace` (everybody else leaves)."""
+
+    op: str
+    ids: Sequence[str]
+
+
+def create_group(work: Work, record: GroupRecord, members: Sequence[str] = (), *, group_id: str | None = None) -> Group:
+    """Take a new group over from the directory. Raises GroupNameTaken, UnknownMembers."""
+    group_id = group_id or new_id()
+    _claim_name(work, record, None)
+    try:
+        work.run(
+            directory.INSERT_GROUP,
+            id=group_id,
+            connection_id=work.connection_id,
+            **_columns(record),
+            version=1,
+            created_at=work.now,
+            modified_at=work.now,
+        )
+    except Violation as violation:
+        raise _group_refusal(violation, record) from violation
+    directory.tally(work, "Group", 1)
+    if members:
+        _take_step(work, group_id, MemberStep("add", members))
+    return Group(group_id, record.display_name, record.external_id, record.extensions, 1, work.now, work.now)
+
+
+def lock_group(work: Work, group_id: str) -> Group:
+    """Give a group that is about to change; changes of one group wait for each other. Raises NotFound."""
+    group = directory.lock_group(work, group_id)
+    if group is None:
+        raise NotFound("Group", group_id)
+    return group
+
+
+def change_group(work: Work, before: Group, change: GroupChange) -> list[str]:
+    """Write down what the directory says about a group; give the names of what changed.
+
+    Members are added and removed as rows, never loaded. Raises GroupNameTaken, UnknownMembers.
+    """
+    changed = []
+    record = change.record
+    now_stored = GroupRecord(before.display_name, before.external_id, before.extensions)
+    renamed = record is not None and record != now_stored
+    if record is not None and renamed:
+        changed += _differences(now_stored, record)
+        if "displayName" in changed or "externalId" in changed:
+            _claim_name(work, record, before.id)
+    moved = [_take_step(work, before.id, step) for step in change.steps]
+    if any(moved):
+        changed.append("members")
+    if changed:
+        try:
+            work.run(
+                directory.UPDATE_GROUP,
+                group_id=before.id,
+                modified_at=work.now,
+                **_columns(record or now_stored),
+            )
+        except Violation as violation:
+            raise _group_refusal(violation, record or now_stored) from violation
+    return changed
+
+
+def delete_group(work: Work, group_id: str) -> None:
+    """Forget a group that the directory deleted or unassigned. Raises NotFound."""
+    if not directory.delete_group(work, group_id):
+        raise NotFound("Group", group_id)
+
+
+def _take_step(work: Work, group_id: str, step: MemberStep) -> bool:
+    """Take one step on the members and say whether it changed anything."""
+    ids = list(dict.fromkeys(step.ids))
+    if step.op == "remove":
+        # Taking out who is not in is a success: Entra cannot see members and repeats itself.
+        return bool(directory.remove_members(work, group_id, ids)) if ids else False
+    if group_id in ids:
+        raise Invalid(f"members: the group '{group_id}' cannot be a member of itself. Nothing was changed.")
+    gone = directory.keep_members(work, group_id, ids) if step.op == "replace" else []
+    came = directory.add_members(work, group_id, ids) if ids else []
+    if len(came) < len(ids):
+        unknown = directory.unknown_members(work, ids)
+        if unknown:
+            raise UnknownMembers(unknown)
+    return bool(gone or came)
+
+
+def _claim_name(work: Work, record: GroupRecord, group_id: str | None) -> None:
+    """Refuse a name that could not be told from another group's (product decision 5). Raises GroupNameTaken."""
+    connections.lock(work.connection, work.tenant_id, work.connection_id)
+    key = None if record.external_id is None else external_key(record.external_id)
+    for other_id, other_key in directory.groups_named(work, fold(record.display_name)):
+        if other_id != group_id and (key is None or other_key is None or key == other_key):
+            raise GroupNameTaken(
+                f"A group named '{record.display_name}' already exists. Two groups may share a name only when both "
+                "have different externalIds; match groups on externalId in the attribute mapping."
+            )
+
+
+def _columns(record: GroupRecord) -> dict[str, str | None]:
+    return {
+        "display_name": record.display_name,
+        "display_key": fold(record.display_name),
+        "external_id": record.external_id,
+        "external_key": None if record.external_id is None else external_key(record.external_id),
+        "entra_object_id": entra_object_id(record.external_id),
+        "extensions": record.extensions,
+    }
+
+
+def _differences(before: GroupRecord, after: GroupRecord) -> list[str]:
+    names = {"display_name": "displayName", "external_id": "externalId", "extensions": "extensions"}
+    return [name for key, name in names.items() if getattr(before, key) != getattr(after, key)]
+
+
+def _group_refusal(violation: Violation, record: GroupRecord) -> Exception:
+    if violation.unique("external_key"):
+        return GroupNameTaken(f"A group with externalId '{record.external_id}' already exists.")
+    return violation

@@ -1,0 +1,178 @@
+"""The provisioning log: what came in, what it changed, and why something was refused (P7).
+
+An accepted change is logged in its own transaction; a refusal after the rollback, in another. Entries never hold
+a secret, and of the exchange only what identifies objects and shows the shape: other values are masked.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import orjson
+from sqlalchemy import ForeignKeyConstraint, Index, Integer, Text, bindparam, delete, insert, select
+from sqlmodel import Field, SQLModel
+
+from app_core.db import Connection, KeyText, Statement, table_of
+from app_core.ids import first_id_of, new_id
+from app_core.resource import GUID
+from app_core.work import Work
+
+
+class Outcome(StrEnum):
+    """How a request ended."""
+
+    SUCCESS = "success"
+    SKIPPED = "skipped"
+    WARNING = "warning"
+    FAILURE = "failure"
+
+
+class ProvisioningLogRow(SQLModel, table=True):
+    """One request and what came of it. Append-only; removed by age alone."""
+
+    __tablename__ = "provisioning_log"
+    __table_args__ = (
+        ForeignKeyConstraint(["tenant_id"], ["tenant.id"], ondelete="CASCADE"),
+        Index("ix_provisioning_log_target_id", "tenant_id", "target_id", "id"),
+        {"sqlite_with_rowid": False},
+    )
+
+    tenant_id: str = Field(primary_key=True, sa_type=KeyText)
+    id: str = Field(primary_key=True, sa_type=KeyText)
+    connection_id: str = Field(sa_type=KeyText)
+    at: str = Field(sa_type=KeyText)
+    source: str = Field(sa_type=KeyText)
+    actor: str = Field(sa_type=KeyText)
+    action: str = Field(sa_type=KeyText)
+    target_type: str = Field(sa_type=KeyText)
+    target_id: str | None = Field(sa_type=KeyText)
+    outcome: str = Field(sa_type=KeyText)
+    status: int
+    reason_code: str | None = Field(sa_type=KeyText)
+    reason: str | None
+    changed: str = Field(sa_type=Text)
+    exchange: str | None = Field(sa_type=Text)
+    correlation_id: str = Field(sa_type=KeyText)
+    duration_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What is to be said about a request."""
+
+    action: str
+    target_type: str
+    target_id: str | None
+    outcome: Outcome
+    status: int
+    reason_code: str | None = None
+    reason: str | None = None
+    changed: Sequence[str] = ()
+    exchange: Any = None
+    duration_us: int = 0
+
+
+L = table_of(ProvisioningLogRow)
+COLUMNS = tuple(column.name for column in L.columns)
+INSERT = Statement(insert(L).values({name: bindparam(name) for name in COLUMNS}))
+PAGE = Statement(
+    select(L)
+    .where(L.c.tenant_id == bindparam("tenant_id"), L.c.id < bindparam("before"))
+    .order_by(L.c.id.desc())
+    .limit(bindparam("count", type_=Integer()))
+)
+OF_TENANT = L.c.tenant_id == bindparam("tenant_id")
+PURGE = Statement(
+    delete(L).where(
+        OF_TENANT,
+        L.c.id.in_(
+            select(L.c.id)
+            .where(OF_TENANT, L.c.id < bindparam("before"))
+            .order_by(L.c.id)
+            .limit(bindparam("count", type_=Integer()))
+        ),
+    )
+)
+
+
+def record(work: Work, entry: Entry) -> None:
+    """Write an entry down."""
+    work.run(
+        INSERT,
+        id=new_id(),
+        connection_id=work.connection_id,
+        at=work.now,
+        source=work.actor.source,
+        actor=work.actor.id,
+        action=entry.action,
+        target_type=entry.target_type,
+        target_id=entry.target_id,
+        outcome=entry.outcome,
+        status=entry.status,
+        reason_code=entry.reason_code,
+        reason=entry.reason,
+        changed=orjson.dumps(entry.changed).decode(),
+        exchange=None if entry.exchange is None else orjson.dumps(entry.exchange).decode(),
+        correlation_id=work.correlation_id,
+        duration_us=entry.duration_us,
+    )
+
+
+def latest(work: Work, *, count: int = 100, before: str = "~") -> list[dict[str, Any]]:
+    """List the newest entries before an id, newest first."""
+    found = [dict(zip(COLUMNS, row, strict=True)) for row in work.rows(PAGE, count=count, before=before)]
+    for entry in found:
+        entry["changed"] = orjson.loads(entry["changed"])
+        entry["exchange"] = None if entry["exchange"] is None else orjson.loads(entry["exchange"])
+    return found
+
+
+def purge(connection: Connection, tenant_id: str, until_seconds: float, *, count: int = 500) -> int:
+    """Remove up to `count` of a tenant's entries older than an instant (seconds since the epoch); give how many went."""
+    # Entry ids sort by time, so the oldest lie together at the front of the key.
+    return connection.run(PURGE, {"tenant_id": tenant_id, "before": first_id_of(until_seconds), "count": count})
+
+
+# Masking ------------------------------------------------------------------------------------------------------------
+
+MASK = "•••"
+# What classifies a request or shows its shape; every other text may be personal, unless it is a GUID.
+PLAIN = frozenset({"schemas", "id", "op", "type", "primary", "active", "method", "bulkid", "version", "resourcetype"})
+CLASSES = frozenset({"work", "home", "other", "mobile", "fax", "pager", "true", "false"})
+LITERAL = re.compile(r'"([^"]*)"')
+DEPTH, LENGTH = 8, 50
+
+
+def masked(value: Any, key: str = "", *, depth: int = 0) -> Any:
+    """Give the shape of a body: keys as they are, texts masked unless they only identify or classify.
+
+    Long lists are cut, so that an entry's size does not follow a group's.
+    """
+    if isinstance(value, str):
+        return _masked_text(value, key)
+    if value is None or isinstance(value, bool):
+        return value
+    if depth > DEPTH:
+        return MASK
+    if isinstance(value, dict):
+        kept = list(value.items())[:LENGTH]
+        return {str(name)[:200]: masked(held, str(name).lower(), depth=depth + 1) for name, held in kept}
+    if isinstance(value, list):
+        shown = [masked(each, key, depth=depth + 1) for each in value[:LENGTH]]
+        return shown if len(value) <= LENGTH else [*shown, f"… {len(value) - LENGTH} more"]
+    return MASK
+
+
+def _masked_text(text: str, key: str) -> str:
+    if key == "path":
+        return masked_filter(text[:500])
+    if not text or (key in PLAIN and len(text) <= 200) or GUID.fullmatch(text):
+        return text
+    return MASK
+
+
+def masked_filter(text: str) -> str:
+    """Mask the literals of a filter or path that do not just classify."""
+    return LITERAL.sub(lambda found: found[0] if found[1].lower() in CLASSES or GUID.fullmatch(found[1]) else f'"{MASK}"', text)

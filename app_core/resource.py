@@ -1,0 +1,183 @@
+"""The stored form of a directory object: a document ready to send, and folded keys to search it by.
+
+A document is the JSON answer itself, but for two marks that no JSON text can contain: BASE stands where the service's
+own address goes (it is a setting, and may change), SUFFIX where the version is continued when the answer carries more
+than the document (the groups of a user).
+"""
+
+import re
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+from zlib import crc32
+
+import orjson
+
+from app_core.clock import Stamp
+
+JsonObject: TypeAlias = dict[str, Any]
+
+BASE = b"\x01"
+SUFFIX = b"\x02"
+META = b',"meta":{'
+
+CORE_USER = "urn:ietf:params:scim:schemas:core:2.0:User"
+CORE_GROUP = "urn:ietf:params:scim:schemas:core:2.0:Group"
+ENTERPRISE_USER = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"
+
+GUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
+
+# Compared as they are (RFC 7643 caseExact); a test holds this to the published schema.
+CASE_EXACT = frozenset(
+    {
+        "profileurl",
+        "photos.value",
+        "x509certificates.value",
+        f"{ENTERPRISE_USER.lower()}:manager.value",
+        f"{ENTERPRISE_USER.lower()}:manager.$ref",
+    }
+)
+
+
+def fold(text: str) -> str:
+    """Give the form under which two texts that differ only in case, or in how accents are written, are equal."""
+    return text.lower() if text.isascii() else unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).lower())
+
+
+def external_key(external_id: str) -> str:
+    """Give the form under which external ids are compared.
+
+    externalId is caseExact (RFC 7643 §3.1), but the digits of a UUID are not (RFC 9562 §4): Entra's object ids match
+    in either case, all else as it is.
+    """
+    return external_id.lower() if GUID.fullmatch(external_id) else external_id
+
+
+def entra_object_id(external_id: str | None) -> str | None:
+    """Give the Entra object id that an external id is, if it is one: only then does it have the form of a GUID."""
+    return external_id.lower() if external_id is not None and GUID.fullmatch(external_id) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Element:
+    """One value of a multi-valued attribute, as the index table holds it."""
+
+    attribute: str
+    position: int
+    value_key: str | None
+    type_key: str | None
+    is_primary: bool
+    element: str
+    """All sub-attributes, folded, as a flat JSON object."""
+
+
+@dataclass(frozen=True, slots=True)
+class UserRecord:
+    """What the directory says about a user, and what is derived from it."""
+
+    resource: JsonObject
+    """All attributes as sent, without `schemas`, `id` and `meta`."""
+    active: bool
+
+    @property
+    def user_name(self) -> str:
+        """The sign-in name as sent."""
+        name: str = self.resource["userName"]
+        return name
+
+    @property
+    def external_id(self) -> str | None:
+        """The directory's own key as sent."""
+        return self.resource.get("externalId")
+
+    def columns(self) -> dict[str, Any]:
+        """Give the values of the key columns."""
+        external_id, display_name = self.external_id, self.resource.get("displayName")
+        return {
+            "user_name": self.user_name,
+            "user_name_key": fold(self.user_name),
+            "external_id": external_id,
+            "external_key": None if external_id is None else external_key(external_id),
+            "entra_object_id": entra_object_id(external_id),
+            "display_key": None if display_name is None else fold(display_name),
+            "active": self.active,
+            "search": self.search(),
+        }
+
+    def search(self) -> str:
+        """Give the single-valued attributes as a flat JSON object of folded texts, by lower-case path."""
+        flat: dict[str, Any] = {}
+        for name, value in self.resource.items():
+            if name == ENTERPRISE_USER:
+                for inner, held in value.items():
+                    _flatten(flat, f"{ENTERPRISE_USER}:{inner}".lower(), held)
+            elif not name.startswith("urn:"):
+                _flatten(flat, name.lower(), value)
+        return orjson.dumps(flat).decode()
+
+    def elements(self) -> list[Element]:
+        """Give the rows of the index table."""
+        found = []
+        for name, values in self.resource.items():
+            if isinstance(values, list) and not name.startswith("urn:"):
+                attribute = name.lower()
+                found += [_element(attribute, at, value) for at, value in enumerate(values)]
+        return found
+
+
+def _flatten(flat: dict[str, Any], path: str, value: Any) -> None:
+    if isinstance(value, str):
+        flat[path] = value if path in CASE_EXACT else fold(value)
+    elif isinstance(value, dict):
+        for name, inner in value.items():
+            _flatten(flat, f"{path}.{name.lower()}", inner)
+
+
+def _element(attribute: str, at: int, value: JsonObject) -> Element:
+    flat: dict[str, Any] = {}
+    for name, held in value.items():
+        key = name.lower()
+        if isinstance(held, str):
+            flat[key] = held if f"{attribute}.{key}" in CASE_EXACT else fold(held)
+    is_primary = bool(value.get("primary"))
+    return Element(attribute, at, flat.get("value"), flat.get("type"), is_primary, orjson.dumps(flat).decode())
+
+
+def schemas_of(resource: Mapping[str, Any]) -> list[str]:
+    """List the schemas that a user's attributes come from (RFC 7643 §3)."""
+    return [CORE_USER, *(name for name in resource if name.startswith("urn:"))]
+
+
+def meta(kind: str, key: str, created: Stamp, modified: Stamp, version: int) -> bytes:
+    """Write the `meta` member (RFC 7643 §3.1) with its marks, as the end of a document."""
+    return (
+        f',"meta":{{"resourceType":"{kind}","created":"{created}","lastModified":"{modified}",'
+        f'"location":"\x01/{kind}s/{key}","version":"W/\\"{version}\x02\\""}}}}'
+    ).encode()
+
+
+def document(key: str, record: UserRecord, created: Stamp, modified: Stamp, version: int) -> bytes:
+    """Write a user's document."""
+    body = orjson.dumps({"schemas": schemas_of(record.resource), "id": key, **record.resource})
+    return body[:-1] + meta("User", key, created, modified, version)
+
+
+def attributes_of(stored: bytes) -> JsonObject:
+    """Read the attributes back out of a document."""
+    resource: JsonObject = orjson.loads(stored[: stored.rindex(META)] + b"}")
+    del resource["schemas"], resource["id"]
+    return resource
+
+
+def ready(stored: bytes, base: bytes, groups: bytes = b"") -> bytes:
+    """Give the answer for a document: its marks filled in and the user's groups joined."""
+    if not groups:
+        return stored.replace(BASE, base).replace(SUFFIX, b"")
+    joined = stored[:-1] + b',"groups":[' + groups + b"]}"
+    return joined.replace(BASE, base).replace(SUFFIX, version_suffix(groups))
+
+
+def version_suffix(groups: bytes) -> bytes:
+    """Continue a user's version by what the groups member holds, so that an ETag covers the whole answer."""
+    return b"-%08x" % crc32(groups) if groups else b""

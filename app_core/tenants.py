@@ -1,0 +1,92 @@
+"""Tenants: the vendor's customers. Everything else belongs to one of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import UniqueConstraint, bindparam, delete, insert, select
+from sqlmodel import Field, SQLModel
+
+from app_core import clock
+from app_core.db import Connection, KeyText, Row, Statement, Violation, table_of
+from app_core.errors import Conflict, Invalid, NotFound
+from app_core.ids import new_id
+from app_core.resource import fold
+
+
+class TenantRow(SQLModel, table=True):
+    """A customer of the vendor. It lives until an operator deletes it, and everything of it goes with it."""
+
+    __tablename__ = "tenant"
+    __table_args__ = (UniqueConstraint("name_key"),)
+
+    id: str = Field(primary_key=True, sa_type=KeyText)
+    name: str
+    name_key: str = Field(sa_type=KeyText)
+    seat_limit: int | None
+    created_at: str = Field(sa_type=KeyText)
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """A tenant as read."""
+
+    id: str
+    name: str
+    seat_limit: int | None
+    created_at: clock.Stamp
+
+
+T = table_of(TenantRow)
+COLUMNS = (T.c.id, T.c.name, T.c.seat_limit, T.c.created_at)
+INSERT = Statement(
+    insert(T).values({name: bindparam(name) for name in ("id", "name", "name_key", "seat_limit", "created_at")})
+)
+FIND = Statement(select(*COLUMNS).where((T.c.id == bindparam("key")) | (T.c.name_key == bindparam("name_key"))))
+ALL = Statement(select(*COLUMNS).order_by(T.c.name_key))
+DELETE = Statement(delete(T).where(T.c.id == bindparam("key")))
+
+
+def create(connection: Connection, name: str, *, seat_limit: int | None = None) -> Tenant:
+    """Add a tenant.
+
+    Raises Invalid for an empty name or a negative limit and Conflict when the name is taken.
+    """
+    name = name.strip()
+    if not name:
+        raise Invalid("A tenant needs a name.")
+    if seat_limit is not None and seat_limit < 0:
+        raise Invalid("The number of seats cannot be negative.")
+    tenant = Tenant(new_id(), name, seat_limit, clock.now())
+    try:
+        connection.run(
+            INSERT,
+            {
+                "id": tenant.id,
+                "name": name,
+                "name_key": fold(name),
+                "seat_limit": seat_limit,
+                "created_at": tenant.created_at,
+            },
+        )
+    except Violation as violation:
+        if violation.unique("name_key"):
+            raise Conflict(f"A tenant named '{name}' already exists.") from violation
+        raise
+    return tenant
+
+
+def find(connection: Connection, key: str) -> Tenant:
+    """Give the tenant of this id or name. Raises NotFound."""
+    row = connection.row(FIND, {"key": key, "name_key": fold(key)})
+    if row is None:
+        raise NotFound("Tenant", key)
+    return _tenant(row)
+
+
+def all_of(connection: Connection) -> Sequence[Tenant]:
+    """List all tenants by name."""
+    return [_tenant(row) for row in connection.rows(ALL, {})]
+
+
+def _tenant(row: Row) -> Tenant:
+    return Tenant(*row)

@@ -1,0 +1,55 @@
+"""One unit of work: a connection, the tenant it acts in, who acts, and the instant it counts as."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from app_core import clock
+from app_core.db import Connection, Row, Statement
+
+
+class Source(StrEnum):
+    """Through which door a change came."""
+
+    SCIM = "scim"
+    GRAPH = "graph"
+    ADMIN = "admin"
+    SYSTEM = "system"
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who acts: the door and the secret, session or job behind it."""
+
+    source: Source
+    id: str
+
+
+@dataclass(slots=True)
+class Work:
+    """What a core function works with. Every statement it runs is bound to `tenant_id` (V1)."""
+
+    connection: Connection
+    tenant_id: str
+    connection_id: str
+    actor: Actor
+    correlation_id: str
+    now: clock.Stamp
+
+    def rows(self, statement: Statement, **params: Any) -> Sequence[Row]:
+        """Run a statement in this tenant and give all rows it returns."""
+        return self.connection.rows(statement, {"tenant_id": self.tenant_id, **params})
+
+    def row(self, statement: Statement, **params: Any) -> Row | None:
+        """Run a statement in this tenant and give its first row, if any."""
+        return self.connection.row(statement, {"tenant_id": self.tenant_id, **params})
+
+    def run(self, statement: Statement, **params: Any) -> int:
+        """Run a statement in this tenant and give the number of rows it changed."""
+        return self.connection.run(statement, {"tenant_id": self.tenant_id, **params})
+
+    def run_many(self, statement: Statement, params: Sequence[dict[str, Any]]) -> None:
+        """Run a statement in this tenant once for each set of parameters."""
+        if params:
+            self.connection.run_many(statement, [{"tenant_id": self.tenant_id, **each} for each in params])

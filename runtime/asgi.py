@@ -1,0 +1,61 @@
+"""One ASGI application: every door on one database."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+from sqlalchemy import literal, select
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from app_core.db import Database, Statement
+from runtime import maintenance
+from runtime.settings import Settings
+from scim_server.app import Door
+from scim_server.exchange import Limits
+
+logger = logging.getLogger(__name__)
+PROBE = Statement(select(literal(1)))
+
+
+def build_app(database: Database, settings: Settings, public_url: str, *, worker: bool = True) -> Starlette:
+    """Hang the doors in the frame. The application does not own the database: who opened it closes it."""
+    door = Door(database, public_url, limits_of(settings))
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        background = asyncio.create_task(maintenance.run(database, settings)) if worker else None
+        yield
+        if background is not None:
+            background.cancel()
+            with suppress(asyncio.CancelledError):
+                await background
+        await door.close()
+
+    async def live(request: Request) -> Response:
+        return JSONResponse({"status": "ok"})
+
+    async def ready(request: Request) -> Response:
+        try:
+            await asyncio.wait_for(database.read(lambda connection: connection.row(PROBE, {})), 5)
+        except Exception:
+            logger.exception("the database does not answer")
+            return JSONResponse({"status": "the database does not answer"}, 503)
+        return JSONResponse({"status": "ok"})
+
+    routes = [*door.routes(), Route("/health/live", live), Route("/health/ready", ready)]
+    return Starlette(routes=routes, lifespan=lifespan)
+
+
+def limits_of(settings: Settings) -> Limits:
+    """Give the SCIM door its share of the settings."""
+    return Limits(
+        body_bytes=settings.max_body_bytes,
+        url_bytes=settings.max_url_bytes,
+        page_size=settings.page_size,
+        max_page_size=settings.max_page_size,
+        bulk_operations=settings.max_bulk_operations,
+    )

@@ -1,0 +1,208 @@
+"""The command `scim-server`: what an operator does by hand. Each command explains itself by --help."""
+
+import argparse
+import asyncio
+import json
+import re
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, TypeVar
+
+from app_core import clock, connections, tenants
+from app_core.db import Connection, is_sqlite, open_database, open_sqlite, sqlite_path
+from app_core.errors import DomainError, Invalid
+from app_core.migrations import upgrade
+from runtime.settings import Settings, WrongSetting, load
+
+T = TypeVar("T")
+UNITS = {"h": 3600, "d": 86400, "y": 365 * 86400}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and give its exit code: 0 done, 1 refused, 2 called wrongly."""
+    options = _parser().parse_args(arguments)
+    try:
+        settings = load(database_url=getattr(options, "database_url", None))
+        return int(options.run(settings, options) or 0)
+    except WrongSetting as error:
+        print(f"scim-server: wrong setting\n{error}", file=sys.stderr)
+        return 2
+    except DomainError as error:
+        print(f"scim-server: {error.sentence}", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="scim-server", description="SCIM 2.0 provisioning for Microsoft Entra ID.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    serve = commands.add_parser("serve", help="bring the schema up to date and serve")
+    serve.add_argument("--host", default="127.0.0.1", help="address to listen on (default %(default)s)")
+    serve.add_argument("--port", type=int, default=8000, help="port to listen on (default %(default)s)")
+    serve.add_argument("--database-url", help="instead of SCIM_SERVER_DATABASE_URL")
+    serve.add_argument("--no-worker", action="store_true", help="leave background work to other processes")
+    serve.set_defaults(run=_serve)
+
+    migrate = commands.add_parser("migrate", help="bring the schema up to date")
+    migrate.add_argument("--database-url", help="instead of SCIM_SERVER_DATABASE_URL")
+    migrate.set_defaults(run=_migrate)
+
+    backup = commands.add_parser("backup", help="copy a SQLite database while it is in use")
+    backup.add_argument("file", type=Path, help="where to write the copy; it must not exist")
+    backup.set_defaults(run=_backup)
+
+    tenant = commands.add_parser("tenant", help="the vendor's customers").add_subparsers(required=True, metavar="ACTION")
+    create = _json(tenant.add_parser("create", help="add a tenant with its connection and a first token"))
+    create.add_argument("name")
+    create.add_argument("--seats", type=int, help="how many seats may be open; none given: no limit")
+    create.set_defaults(run=_tenant_create)
+    _json(tenant.add_parser("list", help="list all tenants")).set_defaults(run=_tenant_list)
+    show = _json(tenant.add_parser("show", help="show a tenant"))
+    show.add_argument("tenant", help="its id or name")
+    show.set_defaults(run=_tenant_show)
+
+    token = commands.add_parser("token", help="SCIM secrets").add_subparsers(required=True, metavar="ACTION")
+    issue = _json(token.add_parser("create", help="make a secret, shown this once; others stay valid"))
+    issue.add_argument("tenant", help="id or name of the tenant")
+    issue.add_argument("--label", default="", help="what it is for")
+    issue.add_argument("--expires", type=_duration, metavar="90d", help="how long it lives: hours h, days d, years y")
+    issue.set_defaults(run=_token_create)
+    listing = _json(token.add_parser("list", help="list the secrets of a tenant, without the secrets"))
+    listing.add_argument("tenant", help="id or name of the tenant")
+    listing.set_defaults(run=_token_list)
+    revoke = _json(token.add_parser("revoke", help="end a secret at once"))
+    revoke.add_argument("tenant", help="id or name of the tenant")
+    revoke.add_argument("token_id", help="its id, as listed")
+    revoke.set_defaults(run=_token_revoke)
+    return parser
+
+
+def _json(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    return parser
+
+
+def _duration(text: str) -> float:
+    found = re.fullmatch(r"(\d{1,5})([hdy])", text)
+    if found is None:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a span such as 12h, 90d or 2y")
+    return int(found[1]) * UNITS[found[2]]
+
+
+# Serving ------------------------------------------------------------------------------------------------------------
+
+
+def _serve(settings: Settings, options: argparse.Namespace) -> int:
+    from runtime import server
+
+    upgrade(settings.database_url)
+    return server.serve(settings, host=options.host, port=options.port, worker=not options.no_worker)
+
+
+def _migrate(settings: Settings, options: argparse.Namespace) -> None:
+    upgrade(settings.database_url)
+    print("The schema is up to date.")
+
+
+def _backup(settings: Settings, options: argparse.Namespace) -> None:
+    if not is_sqlite(settings.database_url):
+        raise Invalid("PostgreSQL has its own tools for this: use pg_dump or a base backup.")
+    if options.file.exists():
+        raise Invalid(f"{options.file} exists already.")
+    source, target = open_sqlite(sqlite_path(settings.database_url)), open_sqlite(str(options.file))
+    source.backup(target)
+    target.close()
+    source.close()
+    print(f"Copied to {options.file}.")
+
+
+# Tenants and tokens -------------------------------------------------------------------------------------------------
+
+
+def _tenant_create(settings: Settings, options: argparse.Namespace) -> None:
+    def job(connection: Connection) -> dict[str, Any]:
+        tenant = tenants.create(connection, options.name, seat_limit=options.seats)
+        connection_id = connections.create(connection, tenant, "Microsoft Entra ID")
+        _, secret = connections.issue_token(connection, tenant, connection_id, label="first token")
+        return {"tenant_id": tenant.id, "scim_url": _scim_url(settings), "token": secret}
+
+    made = _in_transaction(settings, job)
+    _print(
+        options,
+        made,
+        f"Tenant {options.name} ({made['tenant_id']}).\n"
+        f"Tenant URL    {made['scim_url']}\nSecret token  {made['token']}\n"
+        "The secret is shown this once; paste both into the Entra enterprise application.",
+    )
+
+
+def _tenant_list(settings: Settings, options: argparse.Namespace) -> None:
+    found = [asdict(tenant) for tenant in _in_transaction(settings, tenants.all_of)]
+    _print(options, found, "\n".join(f"{each['id']}  {each['name']}" for each in found) or "There is no tenant yet.")
+
+
+def _tenant_show(settings: Settings, options: argparse.Namespace) -> None:
+    tenant = asdict(_in_transaction(settings, lambda connection: tenants.find(connection, options.tenant)))
+    shown = {"tenant_id": tenant["id"], **tenant, "scim_url": _scim_url(settings)}
+    _print(options, shown, "\n".join(f"{name:12} {value}" for name, value in shown.items()))
+
+
+def _token_create(settings: Settings, options: argparse.Namespace) -> None:
+    def job(connection: Connection) -> dict[str, Any]:
+        tenant = tenants.find(connection, options.tenant)
+        expires_at = None if options.expires is None else clock.later(options.expires)
+        token_id, secret = connections.issue_token(
+            connection, tenant, connections.first_of(connection, tenant), label=options.label, expires_at=expires_at
+        )
+        return {"token_id": token_id, "token": secret, "expires_at": expires_at}
+
+    made = _in_transaction(settings, job)
+    _print(options, made, f"Secret token  {made['token']}\nThe secret is shown this once. Others of the tenant stay valid.")
+
+
+def _token_list(settings: Settings, options: argparse.Namespace) -> None:
+    def job(connection: Connection) -> list[dict[str, Any]]:
+        return [asdict(token) for token in connections.tokens_of(connection, tenants.find(connection, options.tenant))]
+
+    found = _in_transaction(settings, job)
+    lines = [
+        f"{each['id']}  {each['hint']}…  {'revoked' if each['revoked_at'] else 'live':8} "
+        f"last used {each['last_used_at'] or 'never'}  expires {each['expires_at'] or 'never'}  {each['label']}"
+        for each in found
+    ]
+    _print(options, found, "\n".join(lines) or "The tenant has no token.")
+
+
+def _token_revoke(settings: Settings, options: argparse.Namespace) -> None:
+    def job(connection: Connection) -> None:
+        connections.revoke_token(connection, tenants.find(connection, options.tenant), options.token_id)
+
+    _in_transaction(settings, job)
+    _print(options, {"token_id": options.token_id, "revoked": True}, "The secret is no longer valid.")
+
+
+def _scim_url(settings: Settings) -> str:
+    return f"{settings.public_url or 'http://127.0.0.1:8000'}/scim/v2"
+
+
+def _in_transaction(settings: Settings, job: Callable[[Connection], T]) -> T:
+    upgrade(settings.database_url)
+
+    async def run() -> T:
+        database = await open_database(settings.database_url)
+        try:
+            return await database.write(job)
+        finally:
+            await database.close()
+
+    return asyncio.run(run())
+
+
+def _print(options: argparse.Namespace, value: Any, text: str) -> None:
+    print(json.dumps(value, indent=2) if options.json else text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

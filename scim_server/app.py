@@ -1,0 +1,285 @@
+"""The door itself: routes in one table, and one request from the socket to the answer and its log entry.
+
+Everything between the token and the last statement happens in one unit of work (one transaction for a write). A refusal
+is logged after the rollback; whatever else goes wrong is our fault, and the client gets an id to ask us about.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from urllib.parse import unquote
+
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from app_core import clock, connections
+from app_core.connections import Caller
+from app_core.db import Connection, Database
+from app_core.errors import DomainError
+from app_core.ids import new_id
+from app_core.work import Actor, Source, Work
+from scim_server import auth, bulk, discovery, everything, groups, users
+from scim_server.errors import ScimError, from_domain
+from scim_server.exchange import Answer, Call, Limits, query_of
+from scim_server.log import log_failure, log_success
+
+logger = logging.getLogger(__name__)
+
+MEDIA_TYPE = b"application/scim+json"
+TAKEN = frozenset({"application/scim+json", "application/json"})
+WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
+NOTE_USE_EVERY = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """What answers one method of one path."""
+
+    run: Callable[[Work, Call], Answer]
+    action: str
+    kind: str
+    writes: bool = False
+    logs_itself: bool = False
+
+
+CREATE_USER = Endpoint(users.create, "create", "User", writes=True)
+CREATE_GROUP = Endpoint(groups.create, "create", "Group", writes=True)
+TABLE: dict[str, dict[str, Endpoint]] = {
+    "/Users": {"GET": Endpoint(users.find, "find", "User"), "POST": CREATE_USER},
+    "/Users/.search": {"POST": Endpoint(users.find_by_body, "find", "User")},
+    "/Users/{key}": {
+        "GET": Endpoint(users.read, "read", "User"),
+        "PUT": Endpoint(users.replace, "replace", "User", writes=True),
+        "PATCH": Endpoint(users.update, "update", "User", writes=True),
+        "DELETE": Endpoint(users.delete, "delete", "User", writes=True),
+    },
+    "/Groups": {"GET": Endpoint(groups.find, "find", "Group"), "POST": CREATE_GROUP},
+    "/Groups/.search": {"POST": Endpoint(groups.find_by_body, "find", "Group")},
+    "/Groups/{key}": {
+        "GET": Endpoint(groups.read, "read", "Group"),
+        "PUT": Endpoint(groups.replace, "replace", "Group", writes=True),
+        "PATCH": Endpoint(groups.update, "update", "Group", writes=True),
+        "DELETE": Endpoint(groups.delete, "delete", "Group", writes=True),
+    },
+    "/Bulk": {"POST": Endpoint(bulk.run, "bulk", "Bulk", writes=True, logs_itself=True)},
+    "/.search": {"POST": Endpoint(everything.find_by_body, "find", "Resource")},
+    "": {"GET": Endpoint(everything.find, "find", "Resource")},
+    "/Me": {
+        method: Endpoint(discovery.me, "me", "Me") for method in ("GET", "POST", "PUT", "PATCH", "DELETE")
+    },
+    "/ServiceProviderConfig": {"GET": Endpoint(discovery.service_provider_config, "discover", "ServiceProviderConfig")},
+    "/ResourceTypes": {"GET": Endpoint(discovery.resource_types, "discover", "ResourceType")},
+    "/ResourceTypes/{key}": {"GET": Endpoint(discovery.resource_type, "discover", "ResourceType")},
+    "/Schemas": {"GET": Endpoint(discovery.schemas, "discover", "Schema")},
+    "/Schemas/{key}": {"GET": Endpoint(discovery.schema, "discover", "Schema")},
+}
+
+
+class Door:
+    """The SCIM service on one database, known under one address."""
+
+    def __init__(self, database: Database, public_url: str, limits: Limits, prefix: str = "/scim/v2") -> None:
+        self.database = database
+        self.prefix = prefix
+        self.base = public_url.rstrip("/") + prefix
+        self.limits = limits
+        self._noted: dict[str, float] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def routes(self) -> list[Route]:
+        """Give the routes for the application that this door is hung in."""
+        table = [Route(self.prefix + path, _Entrance(self, methods)) for path, methods in TABLE.items()]
+        return [*table, Route(self.prefix + "{rest:path}", _Lost(self))]
+
+    async def close(self) -> None:
+        """Finish what still runs beside the requests."""
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def handle(self, endpoint: Endpoint, scope: Scope, receive: Receive) -> tuple[Answer, str]:
+        """Answer one request; give the answer and its correlation id."""
+        started = clock.ticks()
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        correlation_id = _correlation_id(headers)
+        call, problem = await self._read(scope, headers, receive)
+        request = _Request(endpoint, call, problem, correlation_id, started)
+        try:
+            request.token_hash = auth.token_hash_of(headers)
+            run = self.database.write if endpoint.writes else self.database.read
+            answer = await run(request.run)
+        except (ScimError, DomainError) as refusal:
+            error = problem or (refusal if isinstance(refusal, ScimError) else from_domain(refusal))
+            if request.caller is None and isinstance(refusal, DomainError):
+                # Without a caller a malformed request is 401 like any other: it says nothing of what is here.
+                error = from_domain(refusal)
+            answer = await self._refuse(request, error)
+        except Exception:
+            logger.exception("request %s failed", correlation_id)
+            error = ScimError(500, None, f"The server could not carry this out. Its operator finds more under {correlation_id}.")
+            answer = await self._refuse(request, error)
+        self._note_use(request.caller)
+        return answer, correlation_id
+
+    async def _read(self, scope: Scope, headers: dict[str, str], receive: Receive) -> tuple[Call, ScimError | None]:
+        """Read a request within the limits; what is wrong with it is told once it is known who asks."""
+        method: str = scope["method"]
+        key = scope["path_params"].get("key", "")
+        call = Call("GET" if method == "HEAD" else method, self.base, key, {}, headers, b"", self.limits)
+        raw: bytes = scope["query_string"]
+        if len(raw) + len(scope.get("raw_path") or b"") > self.limits.url_bytes:
+            return call, ScimError(414, None, f"The URL is longer than {self.limits.url_bytes} bytes; use POST …/.search.")
+        try:
+            call.query = query_of(raw)
+            if "\0" in key:
+                raise ScimError(404, None, "No resource has an id with a NUL character.")
+            if method in WITH_BODY:
+                _require_media_type(headers)
+                call.body = await _read_body(headers, receive, self.limits.body_bytes)
+        except ScimError as problem:
+            return call, problem
+        return call, None
+
+    async def _refuse(self, request: "_Request", error: ScimError) -> Answer:
+        if request.caller is not None and not request.endpoint.logs_itself:
+            try:
+                await self.database.write(lambda connection: request.log_refusal(connection, error))
+            except Exception:
+                logger.exception("refusal %s could not be logged", request.correlation_id)
+        return Answer(error.status, error.body(), error.headers)
+
+    def _note_use(self, caller: Caller | None) -> None:
+        """Remember that a token was used, at most once a minute and beside the request."""
+        if caller is None or clock.ticks() - self._noted.get(caller.token_id, -NOTE_USE_EVERY) < NOTE_USE_EVERY:
+            return
+        self._noted[caller.token_id] = clock.ticks()
+        task = asyncio.create_task(
+            self.database.write(lambda connection: connections.note_use(connection, caller, clock.now()))
+        )
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+class _Request:
+    """One request on its way through a unit of work; the unit may be run again after a deadlock."""
+
+    __slots__ = ("call", "caller", "correlation_id", "endpoint", "problem", "started", "token_hash")
+
+    def __init__(
+        self, endpoint: Endpoint, call: Call, problem: ScimError | None, correlation_id: str, started: float
+    ) -> None:
+        self.endpoint = endpoint
+        self.call = call
+        self.problem = problem
+        self.correlation_id = correlation_id
+        self.started = started
+        self.token_hash = ""
+        self.caller: Caller | None = None
+
+    def run(self, connection: Connection) -> Answer:
+        now = clock.now()
+        self.caller = auth.authenticate(connection, self.token_hash, now)
+        if self.problem is not None:
+            raise self.problem
+        work = self._work(connection, self.caller, now)
+        answer = self.endpoint.run(work, self.call)
+        if self.endpoint.writes and not self.endpoint.logs_itself:
+            log_success(work, self.call, self.endpoint.action, self.endpoint.kind, answer, clock.ticks() - self.started)
+        return answer
+
+    def log_refusal(self, connection: Connection, error: ScimError) -> None:
+        assert self.caller is not None
+        work = self._work(connection, self.caller, clock.now())
+        log_failure(work, self.call, self.endpoint.action, self.endpoint.kind, error, clock.ticks() - self.started)
+
+    def _work(self, connection: Connection, caller: Caller, now: clock.Stamp) -> Work:
+        actor = Actor(Source.SCIM, caller.token_id)
+        return Work(connection, caller.tenant_id, caller.connection_id, actor, self.correlation_id, now)
+
+
+class _Entrance:
+    """The methods of one path, as an ASGI application."""
+
+    def __init__(self, door: Door, methods: dict[str, Endpoint]) -> None:
+        self.door = door
+        self.methods = methods
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        method = scope["method"]
+        endpoint = self.methods.get("GET" if method == "HEAD" else method)
+        if endpoint is None:
+            allowed = ", ".join(self.methods)
+            error = ScimError(405, None, f"{method} is not possible here; possible: {allowed}.", Allow=allowed)
+            await _send(send, Answer(405, error.body(), error.headers), new_id())
+            return
+        answer, correlation_id = await self.door.handle(endpoint, scope, receive)
+        await _send(send, answer, correlation_id, head=method == "HEAD")
+
+
+class _Lost:
+    """Everything else under the prefix: a slash too many is forgiven, the rest is 404 in SCIM's form."""
+
+    def __init__(self, door: Door) -> None:
+        self.door = door
+        self.routes = [(Route(door.prefix + path, _Entrance(door, methods))) for path, methods in TABLE.items()]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = self.door.prefix + "".join(f"/{part}" for part in scope["path_params"]["rest"].split("/") if part)
+        if path != scope["path"]:
+            for route in self.routes:
+                match, found = route.matches({**scope, "path": path})
+                if match.value == 2:
+                    await route.app({**scope, **found, "path": path}, receive, send)
+                    return
+        error = ScimError(404, None, f"There is nothing at {unquote(scope['path'])[:200]!r}; see /ResourceTypes.")
+        await _send(send, Answer(404, error.body(), error.headers), new_id())
+
+
+
+
+def _require_media_type(headers: dict[str, str]) -> None:
+    given = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if given and given not in TAKEN:
+        raise ScimError(415, None, f"Send application/scim+json or application/json, not {given[:60]}.")
+
+
+async def _read_body(headers: dict[str, str], receive: Receive, limit: int) -> bytes:
+    length = headers.get("content-length", "0")
+    if length.isdigit() and int(length) > limit:
+        raise ScimError(413, "tooLarge", f"The body is larger than {limit} bytes.")
+    message = await receive()
+    body: bytes = message.get("body", b"")
+    if not message.get("more_body", False) and len(body) <= limit:
+        return body
+    chunks, size = [body], len(body)
+    while message.get("more_body", False):
+        message = await receive()
+        chunks.append(message.get("body", b""))
+        size += len(chunks[-1])
+        if size > limit:
+            raise ScimError(413, "tooLarge", f"The body is larger than {limit} bytes.")
+    return b"".join(chunks)
+
+
+def _correlation_id(headers: dict[str, str]) -> str:
+    """Take the caller's request id when it is a plain one, so that both sides can find the same request."""
+    for name in ("x-request-id", "client-request-id", "x-ms-client-request-id"):
+        given = headers.get(name)
+        if given and len(given) <= 64 and given.replace("-", "").isalnum() and given.isascii():
+            return given
+    return new_id()
+
+
+async def _send(send: Send, answer: Answer, correlation_id: str, *, head: bool = False) -> None:
+    headers: list[tuple[bytes, bytes]] = [(b"x-request-id", correlation_id.encode())]
+    if answer.body:
+        headers += [(b"content-type", MEDIA_TYPE), (b"content-length", str(len(answer.body)).encode())]
+    elif answer.status not in (204, 304):
+        headers.append((b"content-length", b"0"))
+    headers += _encoded(answer.headers.items())
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.body", "body": b"" if head else answer.body})
+
+
+def _encoded(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
+    return [(name.lower().encode(), value.encode("latin-1", "replace")) for name, value in headers]

@@ -1,0 +1,170 @@
+"""What every test can ask for: a real server on a real database, a fresh tenant, a client that speaks as Entra."""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.postgres import free_port, running_postgres
+
+ROOT = Path(__file__).resolve().parent.parent
+START_SECONDS = 60
+STOP_SECONDS = 30
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--soak", action="store_true", help="run the tests marked slow as well")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--soak"):
+        return
+    slow = [item for item in items if item.get_closest_marker("slow")]
+    if slow:
+        config.hook.pytest_deselected(items=slow)
+        items[:] = [item for item in items if not item.get_closest_marker("slow")]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def closed_network() -> Iterator[None]:
+    """Refuse every connection of the test process that leaves this machine."""
+    connect = socket.socket.connect
+
+    def connect_on_loopback(self: socket.socket, address: Any) -> None:
+        if self.family in (socket.AF_INET, socket.AF_INET6) and not is_loopback(str(address[0])):
+            raise AssertionError(f"a test tried to reach {address!r}: the network is closed in tests")
+        connect(self, address)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(socket.socket, "connect", connect_on_loopback)
+        yield
+
+
+def is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A fresh, empty database; every test that uses it runs on both kinds."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path_factory.mktemp('sqlite')}/scim-server.db"
+        return
+    with running_postgres() as postgres, postgres.database() as url:
+        yield url
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running server process, and the command line on the same database."""
+
+    url: str
+    database_url: str
+    process: subprocess.Popen[bytes]
+    environment: dict[str, str] = field(repr=False)
+
+    def cli(self, *args: str) -> Any:
+        """Run `scim-server ARGS`; return the parsed JSON when `--json` is asked for, else the text."""
+        done = subprocess.run(
+            [sys.executable, "-m", "runtime.cli", *args],
+            cwd=ROOT,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+        )
+        if done.returncode != 0:
+            raise AssertionError(
+                f"scim-server {' '.join(args)} exited with {done.returncode}:\n{done.stderr}"
+            )
+        return json.loads(done.stdout) if "--json" in args else done.stdout
+
+
+@dataclass(frozen=True)
+class Tenant:
+    """What `tenant create` says once."""
+
+    tenant_id: str
+    scim_url: str
+    token: str
+
+
+@pytest.fixture(scope="session")
+def server(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The server as an administrator starts it, without the worker, on each kind of database."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("SCIM_SERVER_")},
+        "SCIM_SERVER_DATABASE_URL": database_url,
+        "SCIM_SERVER_PUBLIC_URL": url,
+        "PYTHONUNBUFFERED": "1",
+    }
+    arguments = ["--host", "127.0.0.1", "--port", str(port), "--database-url", database_url, "--no-worker"]
+    log = tmp_path_factory.mktemp("server") / "output"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "runtime.cli", "serve", *arguments],
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        wait_until_ready(process, url, log)
+        yield Server(url, database_url, process, environment)
+        process.send_signal(signal.SIGTERM)
+        code = process.wait(STOP_SECONDS)
+
+        assert 0 == code, f"the server ended with {code}:\n{log.read_text(errors='replace')}"
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+
+
+def wait_until_ready(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    with httpx.Client(base_url=url, timeout=2) as client:
+        while time.monotonic() < deadline and process.poll() is None:
+            with contextlib.suppress(httpx.TransportError):
+                if client.get("/health/ready").status_code == 200:
+                    return
+            time.sleep(0.05)
+    pytest.fail(f"the server is not ready (exit code {process.poll()}):\n{log.read_text(errors='replace')}")
+
+
+@pytest.fixture
+def tenant(server: Server) -> Tenant:
+    """A tenant that no other test knows."""
+    made = server.cli("tenant", "create", f"tenant-{uuid.uuid4().hex[:12]}", "--json")
+    return Tenant(made["tenant_id"], made["scim_url"], made["token"])
+
+
+@pytest.fixture
+def scim(tenant: Tenant) -> Iterator[httpx.Client]:
+    """A client with the tenant's URL and token, as Entra is set up with them."""
+    headers = {"Authorization": f"Bearer {tenant.token}", "Content-Type": "application/scim+json"}
+    with httpx.Client(base_url=tenant.scim_url, headers=headers, timeout=30) as client:
+        yield client
