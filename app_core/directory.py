@@ -29,7 +29,7 @@ from sqlmodel import Field, SQLModel
 
 from app_core.clock import Stamp
 from app_core.db import KeyText, PostgresConnection, Statement, insert_or_ignore, joined, json_values, table_of, upsert
-from app_core.resource import UserRecord, document
+from app_core.resource import BASE, UserRecord, document
 from app_core.work import Work
 
 CONNECTION_OF = ["directory_connection.tenant_id", "directory_connection.id"]
@@ -94,7 +94,9 @@ class DirectoryGroupRow(SQLModel, table=True):
     __tablename__ = "directory_group"
     __table_args__ = (
         ForeignKeyConstraint(["tenant_id", "connection_id"], CONNECTION_OF, ondelete="CASCADE"),
-        UniqueConstraint("tenant_id", "connection_id", "external_key"),
+        # Entra object ids are one per group; other external ids are the sender's own affair.
+        UniqueConstraint("tenant_id", "connection_id", "entra_object_id"),
+        Index("ix_directory_group_external_key", "tenant_id", "connection_id", "external_key"),
         Index("ix_directory_group_display_key", "tenant_id", "connection_id", "display_key"),
         Index("ix_directory_group_paging", "tenant_id", "connection_id", "id"),
     )
@@ -562,16 +564,23 @@ LEAVE_PARENTS = Statement(
     delete(N).where(N.c.tenant_id == tenant, N.c.member_id == bindparam("member_id")).returning(N.c.group_id)
 )
 NESTED = Statement(select(N.c.member_id).where(N.c.tenant_id == tenant, N.c.group_id == bindparam("group_id")))
+MEMBER_JSON = (
+    literal_column("""'{"value":"'""")
+    + M.c.user_id
+    + literal_column(f"""'","$ref":"{BASE.decode()}/Users/'""")
+    + M.c.user_id
+    + literal_column("""'","type":"User"}'""")
+)
 # The members as JSON, made by the database: a group of 100,000 is one text, not 100,000 rows.
 MEMBERS_JSON = Statement(
     select(
-        joined(literal_column("""'{"value":"'""") + M.c.user_id + literal_column("""'","type":"User"}'"""))
+        joined(MEMBER_JSON)
     ).where(M.c.tenant_id == tenant, M.c.group_id == bindparam("group_id"))
 )
 MEMBERS_OF_GROUPS = Statement(
     select(
         M.c.group_id,
-        joined(literal_column("""'{"value":"'""") + M.c.user_id + literal_column("""'","type":"User"}'""")),
+        joined(MEMBER_JSON),
     )
     .where(M.c.tenant_id == tenant, M.c.group_id.in_(select(IDS)))
     .group_by(M.c.group_id)
@@ -630,7 +639,7 @@ def members_of_groups(work: Work, group_ids: Sequence[str]) -> dict[str, bytes]:
 
 
 def _nested_json(member_id: str) -> str:
-    return f'{{"value":"{member_id}","type":"Group"}}'
+    return f'{{"value":"{member_id}","$ref":"{BASE.decode()}/Groups/{member_id}","type":"Group"}}'
 
 
 def _json(ids: Iterable[str]) -> str:

@@ -223,6 +223,6 @@ def _differences(before: GroupRecord, after: GroupRecord) -> list[str]:
 
 
 def _group_refusal(violation: Violation, record: GroupRecord) -> Exception:
-    if violation.unique("external_key"):
+    if violation.unique("entra_object_id"):
         return GroupNameTaken(f"A group with externalId '{record.external_id}' already exists.")
     return violation

@@ -34,7 +34,7 @@ def read(work: Work, call: Call) -> Answer:
     tag = etag(group.version)
     if unchanged(call.headers, tag):
         return Answer(304, headers={"ETag": tag})
-    return Answer(200, body(work, call, group, listing.wanted(call.query)), {"ETag": tag})
+    return Answer(200, body(work, call, group, listing.wanted(call.query)), {"ETag": tag, "Location": _location(call, group)})
 
 
 def find(work: Work, call: Call) -> Answer:
@@ -71,7 +71,7 @@ def create(work: Work, call: Call) -> Answer:
     return Answer(
         201,
         body(work, call, group, wanted),
-        {"Location": f"{call.base}/Groups/{group.id}", "ETag": etag(group.version)},
+        {"Location": _location(call, group), "ETag": etag(group.version)},
         target_id=group.id,
         changed=[*accepted.resource, *([MEMBERS] if members else [])],
         notes=accepted.notes,
@@ -81,8 +81,8 @@ def create(work: Work, call: Call) -> Answer:
 def replace(work: Work, call: Call) -> Answer:
     """Replace a group; without `members` it has none afterwards (RFC 7644 §3.5.1)."""
     given, members = _split(call.json())
-    accepted = documents.accept(GROUP, given)
     before = _about_to_change(work, call)
+    accepted = documents.accept(GROUP, given)
     change = GroupChange(_record(accepted.resource), [MemberStep("replace", members or ())])
     changed = provisioning.change_group(work, before, change)
     return _answer_whole(work, call, before, changed, accepted.notes)
@@ -90,8 +90,9 @@ def replace(work: Work, call: Call) -> Answer:
 
 def update(work: Work, call: Call) -> Answer:
     """Patch a group. Answers 204 (entra rule 20), or the group when `attributes` ask for some of it."""
-    operations = patch.operations_of(GROUP, call.json())
+    given = call.json()
     before = _about_to_change(work, call)
+    operations = patch.operations_of(GROUP, given)
     change, notes = change_of(work, before, operations)
     changed = provisioning.change_group(work, before, change)
     if not listing.wanted(call.query).everything:
@@ -217,7 +218,8 @@ def _answer_whole(work: Work, call: Call, before: Group, changed: list[str], not
     after = directory.find_group(work, before.id)
     assert after is not None
     shown = body(work, call, after, listing.wanted(call.query))
-    return Answer(200, shown, {"ETag": etag(after.version)}, target_id=after.id, changed=changed, notes=notes)
+    headers = {"ETag": etag(after.version), "Location": _location(call, after)}
+    return Answer(200, shown, headers, target_id=after.id, changed=changed, notes=notes)
 
 
 def body(work: Work, call: Call, group: Group, wanted: Wanted) -> bytes:
@@ -260,6 +262,10 @@ def _wants_members(wanted: Wanted) -> bool:
     if wanted.only is not None:
         return any(name.partition(".")[0] == MEMBERS or name.startswith(f"{CORE_GROUP.lower()}:{MEMBERS}") for name in wanted.only)
     return not wanted.without & MEMBERS_KEYS
+
+
+def _location(call: Call, group: Group) -> str:
+    return f"{call.base}/Groups/{group.id}"
 
 
 def etag(version: int) -> str:

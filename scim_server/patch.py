@@ -230,6 +230,8 @@ def _merge(home: JsonObject, attribute: Attribute, given: JsonObject, taken: Jso
 
 def _remove(home: JsonObject, attribute: Attribute, value: Any, patched: Patched) -> None:
     """Remove an attribute, or only the values listed: `{"op": "Remove", "path": "roles", "value": [{"value": "a"}]}`."""
+    if attribute.required:
+        raise mutability(attribute.name, "it is required and cannot be removed.")
     held = home.get(attribute.name)
     listed = take(attribute, value, attribute.name, patched.notes) if attribute.multi_valued else None
     if listed is None or not isinstance(held, list):

@@ -46,6 +46,11 @@ class GroupMember(ComplexAttribute):
     value: Annotated[str | None, Mutability.immutable, CaseExact.true] = None
     """The id of the member."""
 
+    ref: Annotated[Reference[scim2_models.User | scim2_models.Group] | None, Mutability.immutable] = Field(
+        None, serialization_alias="$ref", validation_alias="$ref"
+    )
+    """The URI of the member."""
+
     type: Annotated[str | None, Mutability.immutable] = Field(None, examples=["User", "Group"])
     """Whether the member is a User or a Group."""
 

@@ -25,7 +25,7 @@ def read(work: Work, call: Call) -> Answer:
     tag = etag(user.version, groups)
     if unchanged(call.headers, tag):
         return Answer(304, headers={"ETag": tag})
-    return Answer(200, body(call, user.document, groups, listing.wanted(call.query)), {"ETag": tag})
+    return Answer(200, body(call, user.document, groups, listing.wanted(call.query)), {"ETag": tag, "Location": f"{call.base}/Users/{user.id}"})
 
 
 def find(work: Work, call: Call) -> Answer:
@@ -78,16 +78,18 @@ def create(work: Work, call: Call) -> Answer:
 
 def replace(work: Work, call: Call) -> Answer:
     """Replace a user (RFC 7644 §3.5.1): what is not sent is cleared, except for `active`, which stays as it is."""
-    accepted = documents.accept(USER, call.json())
+    given = call.json()
     before, groups = _about_to_change(work, call)
+    accepted = documents.accept(USER, given)
     accepted.resource.setdefault("active", bool(before.active))
     return _save(work, call, before, groups, accepted.resource, accepted.notes, accepted.password)
 
 
 def update(work: Work, call: Call) -> Answer:
     """Patch a user (RFC 7644 §3.5.2); answers the whole user, so that logs on both sides show it."""
-    operations = patch.operations_of(USER, call.json())
+    given = call.json()
     before, groups = _about_to_change(work, call)
+    operations = patch.operations_of(USER, given)
     resource = attributes_of(before.document)
     patched = patch.apply(USER, resource, operations)
     return _save(work, call, before, groups, resource, patched.notes, patched.password)
@@ -123,7 +125,7 @@ def _save(
     return Answer(
         200,
         body(call, user.document, groups, wanted),
-        {"ETag": etag(user.version, groups)},
+        {"ETag": etag(user.version, groups), "Location": f"{call.base}/Users/{user.id}"},
         target_id=user.id,
         changed=[*changed, *(["password"] if password else [])],
         notes=notes,

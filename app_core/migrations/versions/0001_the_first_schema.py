@@ -71,10 +71,11 @@ def upgrade() -> None:
     sa.Column('modified_at', KEY, nullable=False),
     sa.ForeignKeyConstraint(['tenant_id', 'connection_id'], ['directory_connection.tenant_id', 'directory_connection.id'], name=op.f('fk_directory_group_tenant_id_connection_id_directory_connection'), ondelete='CASCADE'),
     sa.PrimaryKeyConstraint('tenant_id', 'id', name=op.f('pk_directory_group')),
-    sa.UniqueConstraint('tenant_id', 'connection_id', 'external_key', name=op.f('uq_directory_group_tenant_id_connection_id_external_key'))
+    sa.UniqueConstraint('tenant_id', 'connection_id', 'entra_object_id', name=op.f('uq_directory_group_tenant_id_connection_id_entra_object_id'))
     )
     with op.batch_alter_table('directory_group', schema=None) as batch_op:
         batch_op.create_index('ix_directory_group_display_key', ['tenant_id', 'connection_id', 'display_key'], unique=False)
+        batch_op.create_index('ix_directory_group_external_key', ['tenant_id', 'connection_id', 'external_key'], unique=False)
         batch_op.create_index('ix_directory_group_paging', ['tenant_id', 'connection_id', 'id'], unique=False)
 
     op.create_table('directory_tally',
@@ -201,6 +202,7 @@ def downgrade() -> None:
     op.drop_table('directory_tally')
     with op.batch_alter_table('directory_group', schema=None) as batch_op:
         batch_op.drop_index('ix_directory_group_paging')
+        batch_op.drop_index('ix_directory_group_external_key')
         batch_op.drop_index('ix_directory_group_display_key')
 
     op.drop_table('directory_group')
