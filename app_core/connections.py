@@ -13,7 +13,7 @@ from sqlmodel import Field, SQLModel
 from app_core import clock, credentials
 from app_core.db import Connection, KeyText, Row, Statement, table_of
 from app_core.errors import Invalid, NotFound, Unauthenticated
-from app_core.ids import new_id
+from app_core.ids import new_id, new_short_id
 from app_core.tenants import Tenant
 
 
@@ -144,7 +144,7 @@ NOTE_USE = Statement(
 
 def create(connection: Connection, tenant: Tenant, name: str) -> str:
     """Join a directory to a tenant and give the connection's id."""
-    connection_id = new_id()
+    connection_id = new_short_id()
     connection.run(
         INSERT_CONNECTION,
         {"tenant_id": tenant.id, "id": connection_id, "name": name, "created_at": clock.now()},

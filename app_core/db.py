@@ -355,7 +355,6 @@ SQLITE_PRAGMAS = (
     "PRAGMA cache_size=-65536",
     "PRAGMA temp_store=MEMORY",
     "PRAGMA mmap_size=268435456",
-    "PRAGMA optimize=0x10002",
 )
 
 
@@ -367,6 +366,41 @@ def open_sqlite(path: str) -> sqlite3.Connection:
     return raw
 
 
+# What an index entry may share with many others: a tenant's whole data, a connection's, an attribute's, a kind's.
+COARSE = frozenset({"tenant_id", "connection_id", "attribute", "kind", "type_key", "source", "outcome"})
+MANY, SOME = 1_000_000, 10
+
+
+def settle_statistics(raw: sqlite3.Connection) -> None:
+    """Let SQLite look after itself, then give its planner the statistics of a large database.
+
+    Plans must not depend on when somebody last counted: statistics taken while a table was small make it scan, none at
+    all make it take the first index that starts with the tenant (measured: 12 ms in place of 0.05 ms).
+    """
+    raw.execute("PRAGMA optimize")
+    if not raw.execute("SELECT 1 FROM sqlite_schema WHERE name = 'sqlite_stat1'").fetchone():
+        raw.execute("ANALYZE")
+    raw.execute("BEGIN IMMEDIATE")
+    raw.execute("DELETE FROM sqlite_stat1")
+    for (table,) in raw.execute("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'").fetchall():
+        for _, index, unique, *_ in raw.execute(f"PRAGMA index_list({table})").fetchall():
+            numbers = _statistics_of(raw, index, bool(unique))
+            raw.execute("INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES (?, ?, ?)", (table, index, numbers))
+    raw.execute("COMMIT")
+    raw.execute("ANALYZE sqlite_schema")  # reads them anew
+
+
+def _statistics_of(raw: sqlite3.Connection, index: str, unique: bool) -> str:
+    """Say how many rows share the first column, the first two, … of an index, as `sqlite_stat1` spells it."""
+    columns = [row[2] for row in raw.execute(f"PRAGMA index_info({index})")]
+    counts, fine = [], 0
+    for at, column in enumerate(columns):
+        fine += column not in COARSE
+        last = unique and at == len(columns) - 1
+        counts.append(1 if last or fine > 1 else SOME if fine else MANY)
+    return " ".join(map(str, [MANY, *counts]))
+
+
 Pending = tuple[Callable[[Connection], Any], "asyncio.Future[Any]"]
 
 
@@ -375,6 +409,7 @@ class SqliteDatabase:
 
     def __init__(self, path: str) -> None:
         self._raw = open_sqlite(path)
+        settle_statistics(self._raw)
         self._connection = SqliteConnection(self._raw)
         self._pending: list[Pending] = []
 
@@ -424,12 +459,11 @@ class SqliteDatabase:
         return value, None
 
     async def optimize(self) -> None:
-        """Let SQLite refresh the statistics its planner needs."""
-        self._raw.execute("PRAGMA optimize")
+        """Let SQLite look after itself."""
+        settle_statistics(self._raw)
 
     async def close(self) -> None:
         """Close the file."""
-        self._raw.execute("PRAGMA optimize")
         self._raw.close()
 
 

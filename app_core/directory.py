@@ -22,6 +22,7 @@ from sqlalchemy import (
     insert,
     literal_column,
     select,
+    text,
     union_all,
     update,
 )
@@ -74,7 +75,15 @@ class DirectoryUserValueRow(SQLModel, table=True):
         ForeignKeyConstraint(
             ["tenant_id", "user_id"], ["directory_user.tenant_id", "directory_user.id"], ondelete="CASCADE"
         ),
-        Index("ix_directory_user_value_value_key", "tenant_id", "attribute", "value_key", "user_id"),
+        Index(
+            "ix_directory_user_value_value_key",
+            "tenant_id",
+            "attribute",
+            "value_key",
+            "user_id",
+            sqlite_where=text("value_key IS NOT NULL"),
+            postgresql_where=text("value_key IS NOT NULL"),
+        ),
         {"sqlite_with_rowid": False},
     )
 
@@ -272,14 +281,19 @@ GROUPS_OF_USER = Statement(
     .where(M.c.tenant_id == tenant, M.c.user_id == bindparam("user_id"))
     .order_by(M.c.group_id)
 )
-GROUPS_OF_USERS = Statement(
-    select(M.c.user_id, G.c.id, G.c.display_name)
-    .select_from(M.join(G, (G.c.tenant_id == M.c.tenant_id) & (G.c.id == M.c.group_id)))
+MEMBERSHIPS_OF_USERS = Statement(
+    select(M.c.user_id, M.c.group_id)
     .where(
         M.c.tenant_id == tenant,
         M.c.user_id.in_(select(json_values(bindparam("user_ids", type_=Text())).table_valued("value").c.value)),
     )
     .order_by(M.c.user_id, M.c.group_id)
+)
+NAMES_OF_GROUPS = Statement(
+    select(G.c.id, G.c.display_name).where(
+        G.c.tenant_id == tenant,
+        G.c.id.in_(select(json_values(bindparam("group_ids", type_=Text())).table_valued("value").c.value)),
+    )
 )
 LEAVE_ALL = Statement(
     delete(M).where(M.c.tenant_id == tenant, M.c.user_id == bindparam("user_id")).returning(M.c.group_id)
@@ -372,17 +386,22 @@ def delete_user(work: Work, user_id: str) -> bool:
     return True
 
 
-def groups_of_user(work: Work, user_id: str) -> Sequence[tuple[str, str]]:
+def groups_of_user(work: Work, user_id: str) -> list[tuple[str, str]]:
     """List the groups that a user is in directly: id and display name."""
     return [(row[0], row[1]) for row in work.rows(GROUPS_OF_USER, user_id=user_id)]
 
 
-def groups_of_users(work: Work, user_ids: Sequence[str]) -> dict[str, list[tuple[str, str]]]:
-    """List the groups of several users at once; users in none are left out."""
-    found: dict[str, list[tuple[str, str]]] = {}
-    for user_id, group_id, name in work.rows(GROUPS_OF_USERS, user_ids=_json(user_ids)):
-        found.setdefault(user_id, []).append((group_id, name))
-    return found
+def groups_of_users(work: Work, user_ids: Sequence[str]) -> tuple[dict[str, tuple[str, ...]], dict[str, str]]:
+    """Give the group ids of several users (who are in any), and the names of these groups."""
+    found: dict[str, list[str]] = {}
+    for user_id, group_id in work.rows(MEMBERSHIPS_OF_USERS, user_ids=_json(user_ids)):
+        found.setdefault(user_id, []).append(group_id)
+    if not found:
+        return {}, {}
+    groups = _json({group_id for groups in found.values() for group_id in groups})
+    names = {row[0]: row[1] for row in work.rows(NAMES_OF_GROUPS, group_ids=groups)}
+    # On PostgreSQL a group may go between the two statements.
+    return {user: tuple(each for each in groups if each in names) for user, groups in found.items()}, names
 
 
 def tally(work: Work, kind: str, change: int) -> None:

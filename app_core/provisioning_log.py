@@ -36,7 +36,6 @@ class ProvisioningLogRow(SQLModel, table=True):
     __table_args__ = (
         ForeignKeyConstraint(["tenant_id"], ["tenant.id"], ondelete="CASCADE"),
         Index("ix_provisioning_log_target_id", "tenant_id", "target_id", "id"),
-        {"sqlite_with_rowid": False},
     )
 
     tenant_id: str = Field(primary_key=True, sa_type=KeyText)
@@ -142,34 +141,30 @@ MASK = "•••"
 PLAIN = frozenset({"schemas", "id", "op", "type", "primary", "active", "method", "bulkid", "version", "resourcetype"})
 CLASSES = frozenset({"work", "home", "other", "mobile", "fax", "pager", "true", "false"})
 LITERAL = re.compile(r'"([^"]*)"')
-DEPTH, LENGTH = 8, 50
+DEPTH, LENGTH, GUID_LENGTH = 8, 50, 36
 
 
-def masked(value: Any, key: str = "", *, depth: int = 0) -> Any:
+def masked(value: Any, key: str = "", depth: int = 0) -> Any:
     """Give the shape of a body: keys as they are, texts masked unless they only identify or classify.
 
     Long lists are cut, so that an entry's size does not follow a group's.
     """
-    if isinstance(value, str):
-        return _masked_text(value, key)
-    if value is None or isinstance(value, bool):
+    if value is None or value is True or value is False:
         return value
+    kind = type(value)
+    if kind is str:
+        if key == "path":
+            return masked_filter(value[:500])
+        plain = not value or (key in PLAIN and len(value) <= 200) or (len(value) == GUID_LENGTH and GUID.fullmatch(value))
+        return value if plain else MASK
     if depth > DEPTH:
         return MASK
-    if isinstance(value, dict):
-        kept = list(value.items())[:LENGTH]
-        return {str(name)[:200]: masked(held, str(name).lower(), depth=depth + 1) for name, held in kept}
-    if isinstance(value, list):
-        shown = [masked(each, key, depth=depth + 1) for each in value[:LENGTH]]
+    if kind is dict:
+        kept = value.items() if len(value) <= LENGTH else list(value.items())[:LENGTH]
+        return {name if len(name) <= 200 else name[:200]: masked(held, name.lower(), depth + 1) for name, held in kept}
+    if kind is list:
+        shown = [masked(each, key, depth + 1) for each in value[:LENGTH]]
         return shown if len(value) <= LENGTH else [*shown, f"… {len(value) - LENGTH} more"]
-    return MASK
-
-
-def _masked_text(text: str, key: str) -> str:
-    if key == "path":
-        return masked_filter(text[:500])
-    if not text or (key in PLAIN and len(text) <= 200) or GUID.fullmatch(text):
-        return text
     return MASK
 
 

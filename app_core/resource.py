@@ -9,7 +9,7 @@ import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 from zlib import crc32
 
 import orjson
@@ -170,14 +170,21 @@ def attributes_of(stored: bytes) -> JsonObject:
     return resource
 
 
-def ready(stored: bytes, base: bytes, groups: bytes = b"") -> bytes:
-    """Give the answer for a document: its marks filled in and the user's groups joined."""
-    if not groups:
-        return stored.replace(BASE, base).replace(SUFFIX, b"")
-    joined = stored[:-1] + b',"groups":[' + groups + b"]}"
-    return joined.replace(BASE, base).replace(SUFFIX, version_suffix(groups))
+class GroupsMember(NamedTuple):
+    """The `groups` member of a user, ready to be joined to a document, and how it continues the version."""
+
+    suffix: bytes
+    text: bytes
 
 
-def version_suffix(groups: bytes) -> bytes:
-    """Continue a user's version by what the groups member holds, so that an ETag covers the whole answer."""
-    return b"-%08x" % crc32(groups) if groups else b""
+NO_GROUPS = GroupsMember(b"", b"}")
+
+
+def groups_member(groups: bytes) -> GroupsMember:
+    """Make the `groups` member of the inside of its array. An ETag that covers it covers the whole answer."""
+    return GroupsMember(b"-%08x" % crc32(groups), b',"groups":[' + groups + b"]}") if groups else NO_GROUPS
+
+
+def with_groups(stored: bytes, groups: GroupsMember) -> bytes:
+    """Join a user's groups to the document and complete its version; BASE is still to be filled in."""
+    return (stored[:-1] + groups.text).replace(SUFFIX, groups.suffix)

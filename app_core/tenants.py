@@ -9,7 +9,7 @@ from sqlmodel import Field, SQLModel
 from app_core import clock
 from app_core.db import Connection, KeyText, Row, Statement, Violation, table_of
 from app_core.errors import Conflict, Invalid, NotFound
-from app_core.ids import new_id
+from app_core.ids import new_short_id
 from app_core.resource import fold
 
 
@@ -56,7 +56,7 @@ def create(connection: Connection, name: str, *, seat_limit: int | None = None) 
         raise Invalid("A tenant needs a name.")
     if seat_limit is not None and seat_limit < 0:
         raise Invalid("The number of seats cannot be negative.")
-    tenant = Tenant(new_id(), name, seat_limit, clock.now())
+    tenant = Tenant(new_short_id(), name, seat_limit, clock.now())
     try:
         connection.run(
             INSERT,

@@ -9,8 +9,6 @@ import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from urllib.parse import unquote
-
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
@@ -18,7 +16,7 @@ from app_core import clock, connections
 from app_core.connections import Caller
 from app_core.db import Connection, Database
 from app_core.errors import DomainError
-from app_core.ids import new_id
+from app_core.ids import new_correlation_id
 from app_core.work import Actor, Source, Work
 from scim_server import auth, bulk, discovery, everything, groups, users
 from scim_server.errors import ScimError, from_domain
@@ -31,6 +29,11 @@ MEDIA_TYPE = b"application/scim+json"
 TAKEN = frozenset({"application/scim+json", "application/json"})
 WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 NOTE_USE_EVERY = 60.0
+CORRELATION = ("x-request-id", "client-request-id", "x-ms-client-request-id")
+HEADERS = frozenset(
+    name.encode()
+    for name in ("authorization", "content-type", "content-length", "if-match", "if-none-match", *CORRELATION)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +81,7 @@ TABLE: dict[str, dict[str, Endpoint]] = {
 
 
 class Door:
-    """The SCIM service on one database, known under one address."""
+    """The SCIM service on one database, known under one address: an ASGI application below `prefix`."""
 
     def __init__(self, database: Database, public_url: str, limits: Limits, prefix: str = "/scim/v2") -> None:
         self.database = database
@@ -89,20 +92,38 @@ class Door:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def routes(self) -> list[Route]:
-        """Give the routes for the application that this door is hung in."""
-        table = [Route(self.prefix + path, _Entrance(self, methods)) for path, methods in TABLE.items()]
-        return [*table, Route(self.prefix + "{rest:path}", _Lost(self))]
+        """Give the route for the application that this door is hung in."""
+        return [Route(self.prefix + "{rest:path}", self)]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request; a slash too many is forgiven (entra Q24)."""
+        method: str = scope["method"]
+        methods, key = find_methods(scope["path_params"]["rest"])
+        if methods is None:
+            error = ScimError(404, None, f"There is nothing at {scope['path'][:200]!r}; see /ResourceTypes.")
+            await _send(send, _answer(error), new_correlation_id())
+            return
+        endpoint = methods.get("GET" if method == "HEAD" else method)
+        if endpoint is None:
+            allowed = ", ".join(methods)
+            error = ScimError(405, None, f"{method} is not possible here; possible: {allowed}.", Allow=allowed)
+            await _send(send, _answer(error), new_correlation_id())
+            return
+        answer, correlation_id = await self.handle(endpoint, key, scope, receive)
+        await _send(send, answer, correlation_id, head=method == "HEAD")
 
     async def close(self) -> None:
         """Finish what still runs beside the requests."""
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def handle(self, endpoint: Endpoint, scope: Scope, receive: Receive) -> tuple[Answer, str]:
-        """Answer one request; give the answer and its correlation id."""
+    async def handle(self, endpoint: Endpoint, key: str, scope: Scope, receive: Receive) -> tuple[Answer, str]:
+        """Carry out one request; give the answer and its correlation id."""
         started = clock.ticks()
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        headers = {
+            name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"] if name in HEADERS
+        }
         correlation_id = _correlation_id(headers)
-        call, problem = await self._read(scope, headers, receive)
+        call, problem = await self._read(scope, key, headers, receive)
         request = _Request(endpoint, call, problem, correlation_id, started)
         try:
             request.token_hash = auth.token_hash_of(headers)
@@ -121,16 +142,18 @@ class Door:
         self._note_use(request.caller)
         return answer, correlation_id
 
-    async def _read(self, scope: Scope, headers: dict[str, str], receive: Receive) -> tuple[Call, ScimError | None]:
+    async def _read(
+        self, scope: Scope, key: str, headers: dict[str, str], receive: Receive
+    ) -> tuple[Call, ScimError | None]:
         """Read a request within the limits; what is wrong with it is told once it is known who asks."""
         method: str = scope["method"]
-        key = scope["path_params"].get("key", "")
         call = Call("GET" if method == "HEAD" else method, self.base, key, {}, headers, b"", self.limits)
         raw: bytes = scope["query_string"]
         if len(raw) + len(scope.get("raw_path") or b"") > self.limits.url_bytes:
             return call, ScimError(414, None, f"The URL is longer than {self.limits.url_bytes} bytes; use POST …/.search.")
         try:
-            call.query = query_of(raw)
+            if raw:
+                call.query = query_of(raw)
             if "\0" in key:
                 raise ScimError(404, None, "No resource has an id with a NUL character.")
             if method in WITH_BODY:
@@ -146,7 +169,7 @@ class Door:
                 await self.database.write(lambda connection: request.log_refusal(connection, error))
             except Exception:
                 logger.exception("refusal %s could not be logged", request.correlation_id)
-        return Answer(error.status, error.body(), error.headers)
+        return _answer(error)
 
     def _note_use(self, caller: Caller | None) -> None:
         """Remember that a token was used, at most once a minute and beside the request."""
@@ -197,44 +220,16 @@ class _Request:
         return Work(connection, caller.tenant_id, caller.connection_id, actor, self.correlation_id, now)
 
 
-class _Entrance:
-    """The methods of one path, as an ASGI application."""
-
-    def __init__(self, door: Door, methods: dict[str, Endpoint]) -> None:
-        self.door = door
-        self.methods = methods
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        method = scope["method"]
-        endpoint = self.methods.get("GET" if method == "HEAD" else method)
-        if endpoint is None:
-            allowed = ", ".join(self.methods)
-            error = ScimError(405, None, f"{method} is not possible here; possible: {allowed}.", Allow=allowed)
-            await _send(send, Answer(405, error.body(), error.headers), new_id())
-            return
-        answer, correlation_id = await self.door.handle(endpoint, scope, receive)
-        await _send(send, answer, correlation_id, head=method == "HEAD")
+def find_methods(path: str) -> tuple[dict[str, Endpoint] | None, str]:
+    """Find what answers a path below the prefix, and the id in it."""
+    parts = [part for part in path.split("/") if part]
+    if len(parts) == 2 and parts[1] != ".search":
+        return TABLE.get(f"/{parts[0]}/{{key}}"), parts[1]
+    return TABLE.get("".join([f"/{part}" for part in parts])), ""
 
 
-class _Lost:
-    """Everything else under the prefix: a slash too many is forgiven, the rest is 404 in SCIM's form."""
-
-    def __init__(self, door: Door) -> None:
-        self.door = door
-        self.routes = [(Route(door.prefix + path, _Entrance(door, methods))) for path, methods in TABLE.items()]
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path = self.door.prefix + "".join(f"/{part}" for part in scope["path_params"]["rest"].split("/") if part)
-        if path != scope["path"]:
-            for route in self.routes:
-                match, found = route.matches({**scope, "path": path})
-                if match.value == 2:
-                    await route.app({**scope, **found, "path": path}, receive, send)
-                    return
-        error = ScimError(404, None, f"There is nothing at {unquote(scope['path'])[:200]!r}; see /ResourceTypes.")
-        await _send(send, Answer(404, error.body(), error.headers), new_id())
-
-
+def _answer(error: ScimError) -> Answer:
+    return Answer(error.status, error.body(), error.headers)
 
 
 def _require_media_type(headers: dict[str, str]) -> None:
@@ -263,11 +258,11 @@ async def _read_body(headers: dict[str, str], receive: Receive, limit: int) -> b
 
 def _correlation_id(headers: dict[str, str]) -> str:
     """Take the caller's request id when it is a plain one, so that both sides can find the same request."""
-    for name in ("x-request-id", "client-request-id", "x-ms-client-request-id"):
+    for name in CORRELATION:
         given = headers.get(name)
         if given and len(given) <= 64 and given.replace("-", "").isalnum() and given.isascii():
             return given
-    return new_id()
+    return new_correlation_id()
 
 
 async def _send(send: Send, answer: Answer, correlation_id: str, *, head: bool = False) -> None:

@@ -1,13 +1,13 @@
 """Discovery (RFC 7644 §4): what this server can do, derived from what it does."""
 
+import orjson
+
 from app_core.errors import NotFound
 from app_core.resource import JsonObject
 from app_core.work import Work
 from scim_server.errors import ScimError
 from scim_server.exchange import LIST_RESPONSE, Answer, Call, Limits
 from scim_server.schemas import RESOURCE_TYPES, SCHEMAS, ResourceType
-
-import orjson
 
 CONFIG = "urn:ietf:params:scim:schemas:core:2.0:ServiceProviderConfig"
 RESOURCE_TYPE = "urn:ietf:params:scim:schemas:core:2.0:ResourceType"

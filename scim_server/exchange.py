@@ -3,13 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import unquote_plus
 
 import orjson
 
 from scim_server.errors import ScimError, invalid_syntax, invalid_value
 
 LIST_RESPONSE = "urn:ietf:params:scim:api:messages:2.0:ListResponse"
+MAX_PARAMETERS = 50
 SEARCH_REQUEST = "urn:ietf:params:scim:api:messages:2.0:SearchRequest"
 
 
@@ -86,13 +87,16 @@ def query_of(raw: bytes) -> dict[str, str]:
 
     Raises ScimError invalidValue for text that is not UTF-8.
     """
-    if not raw:
-        return {}
+    found: dict[str, str] = {}
     try:
-        pairs = parse_qsl(raw.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=50)
+        for pair in raw.decode("ascii").split("&", MAX_PARAMETERS):
+            name, _, value = pair.partition("=")
+            if name:
+                found.setdefault(_decoded(name).lower(), _decoded(value))
     except ValueError:
         raise ScimError(400, "invalidValue", "The query string cannot be read as percent-encoded UTF-8.") from None
-    found: dict[str, str] = {}
-    for name, value in pairs:
-        found.setdefault(name.lower(), value)
     return found
+
+
+def _decoded(text: str) -> str:
+    return unquote_plus(text, errors="strict") if "%" in text or "+" in text else text

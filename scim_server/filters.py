@@ -12,7 +12,20 @@ from functools import lru_cache
 from typing import Any, NoReturn, TypeAlias
 
 import orjson
-from sqlalchemy import ColumnElement, Text, and_, bindparam, false, func, literal_column, not_, or_, select, true, union_all
+from sqlalchemy import (
+    ColumnElement,
+    Text,
+    and_,
+    bindparam,
+    false,
+    func,
+    literal_column,
+    not_,
+    or_,
+    select,
+    true,
+    union_all,
+)
 from sqlalchemy.sql import FromClause
 
 from app_core import clock
@@ -588,6 +601,25 @@ def compiled(resource_type: ResourceType, tree: Tree) -> Compiled:
     compiler = _Compiler(resource_type)
     clause = compiler.clause(tree)
     return Compiled(clause, tuple(compiler.binders))
+
+
+INDEXED = frozenset({"id", "externalid", "username", "displayname"})
+
+
+def selective(resource_type: ResourceType, tree: Tree) -> bool:
+    """Say whether an index of its own leads to the few rows that a filter can match: it demands an indexed value."""
+    if isinstance(tree, Logical):
+        return tree.op == "and" and any(selective(resource_type, item) for item in tree.items)
+    place = None if isinstance(tree, Not) else resolve(resource_type, tree.path)
+    if place is None:
+        return False
+    if isinstance(tree, ValuePath):
+        terms = tree.item.items if isinstance(tree.item, Logical) and tree.item.op == "and" else (tree.item,)
+        return any(isinstance(term, Comparison) and term.op == "eq" and term.path.lower() == "value" for term in terms)
+    if not isinstance(tree, Comparison) or tree.op != "eq" or tree.kind == "null":
+        return False
+    place = comparable(place)
+    return place.key in INDEXED or (place.attribute.multi_valued and place.last.name == "value")
 
 
 def require_known(resource_types: Sequence[ResourceType], tree: Tree) -> None:

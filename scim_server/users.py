@@ -7,7 +7,7 @@ import orjson
 from app_core import credentials, directory, provisioning
 from app_core.directory import User
 from app_core.errors import NotFound
-from app_core.resource import attributes_of, ready, version_suffix
+from app_core.resource import BASE, NO_GROUPS, GroupsMember, attributes_of, groups_member, with_groups
 from app_core.work import Work
 from scim_server import documents, listing, patch
 from scim_server.exchange import Answer, Call
@@ -21,7 +21,7 @@ def read(work: Work, call: Call) -> Answer:
     user = directory.find_user(work, call.key)
     if user is None:
         raise NotFound("User", call.key)
-    groups = groups_json(directory.groups_of_user(work, user.id))
+    groups = _member(directory.groups_of_user(work, user.id))
     tag = etag(user.version, groups)
     if unchanged(call.headers, tag):
         return Answer(304, headers={"ETag": tag})
@@ -47,12 +47,17 @@ def search(work: Work, call: Call, query: listing.Query) -> Answer:
 
 
 def page(work: Work, call: Call, found: listing.Found, wanted: Wanted) -> list[bytes]:
-    """Make the users of a page ready to send; their groups are read at once."""
-    groups = directory.groups_of_users(work, [row[0] for row in found.rows]) if found.rows else {}
-    if not groups and wanted.everything:
-        # One pass over the whole page instead of one for each document.
-        return [ready(b",".join([row[1] for row in found.rows]), call.base_bytes)] * bool(found.rows)
-    return [body(call, row[1], groups_json(groups.get(row[0], ())), wanted) for row in found.rows]
+    """Make the users of a page ready to send; their groups are read at once, each group is written once."""
+    if not found.rows:
+        return []
+    memberships, names = directory.groups_of_users(work, [row[0] for row in found.rows])
+    # Colleagues are in the same groups: each set of groups is written once.
+    members = {groups: _member([(group_id, names[group_id]) for group_id in groups]) for groups in set(memberships.values())}
+    documents = [with_groups(row[1], members.get(memberships.get(row[0], ()), NO_GROUPS)) for row in found.rows]
+    if wanted.everything:
+        # One pass over the whole page fills in the service's address.
+        return [b",".join(documents).replace(BASE, call.base_bytes)]
+    return [listing.project(USER, each.replace(BASE, call.base_bytes), wanted) for each in documents]
 
 
 def create(work: Work, call: Call) -> Answer:
@@ -68,8 +73,8 @@ def create(work: Work, call: Call) -> Answer:
     location = f"{call.base}/Users/{user.id}"
     return Answer(
         201,
-        body(call, user.document, b"", wanted),
-        {"Location": location, "ETag": etag(user.version, b"")},
+        body(call, user.document, NO_GROUPS, wanted),
+        {"Location": location, "ETag": etag(user.version, NO_GROUPS)},
         target_id=user.id,
         changed=list(record.resource),
         notes=accepted.notes,
@@ -103,9 +108,9 @@ def delete(work: Work, call: Call) -> Answer:
     return Answer(204, target_id=call.key)
 
 
-def _about_to_change(work: Work, call: Call) -> tuple[User, bytes]:
+def _about_to_change(work: Work, call: Call) -> tuple[User, GroupsMember]:
     before = provisioning.lock_user(work, call.key)
-    groups = groups_json(directory.groups_of_user(work, before.id))
+    groups = _member(directory.groups_of_user(work, before.id))
     require_match(call.headers, etag(before.version, groups))
     return before, groups
 
@@ -114,7 +119,7 @@ def _save(
     work: Work,
     call: Call,
     before: User,
-    groups: bytes,
+    groups: GroupsMember,
     resource: dict[str, object],
     notes: list[str],
     password: str | None,
@@ -132,23 +137,26 @@ def _save(
     )
 
 
-def body(call: Call, document: bytes, groups: bytes, wanted: Wanted) -> bytes:
+def body(call: Call, document: bytes, groups: GroupsMember, wanted: Wanted) -> bytes:
     """Make a stored user ready to send."""
-    return listing.project(USER, ready(document, call.base_bytes, groups), wanted)
+    return listing.project(USER, with_groups(document, groups).replace(BASE, call.base_bytes), wanted)
 
 
-def groups_json(groups: Iterable[tuple[str, str]]) -> bytes:
-    """Write a user's groups as the inside of a JSON array, with the mark where the service's address goes."""
-    return b",".join(
-        b'{"value":"%b","$ref":"\x01/Groups/%b","display":%b,"type":"direct"}'
-        % (group_id.encode(), group_id.encode(), orjson.dumps(name))
-        for group_id, name in groups
-    )
-
-
-def etag(version: int, groups: bytes) -> str:
+def etag(version: int, groups: GroupsMember) -> str:
     """Give the weak ETag of a user: its own version, continued by what its groups say."""
-    return f'W/"{version}{version_suffix(groups).decode()}"'
+    return f'W/"{version}{groups.suffix.decode()}"'
+
+
+def _member(groups: Iterable[tuple[str, str]]) -> GroupsMember:
+    return groups_member(
+        b",".join(
+            [
+                b'{"value":"%b","$ref":"\x01/Groups/%b","display":%b,"type":"direct"}'
+                % (group_id.encode(), group_id.encode(), orjson.dumps(name))
+                for group_id, name in groups
+            ]
+        )
+    )
 
 
 def _password_hash(password: str | None) -> str | None:
