@@ -11,25 +11,31 @@ All columns hold text, integers, booleans or bytes: what goes in comes back with
 """
 
 import asyncio
+import logging
+import re
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 from urllib.parse import unquote, urlsplit
 
 import asyncpg
-from sqlalchemy import String, Table
+import orjson
+from sqlalchemy import Boolean, String, Table, bindparam
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.engine.interfaces import Dialect
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql import ClauseElement, ColumnElement
 from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.elements import BindParameter
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import Text
 from sqlalchemy.util import await_only, greenlet_spawn
 from sqlmodel import SQLModel
 
+logger = logging.getLogger(__name__)
 T = TypeVar("T")
 Row = Sequence[Any]
 Params = Mapping[str, Any]
@@ -57,6 +63,16 @@ def table_of(model: type[SQLModel]) -> Table:
 # Statements ---------------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """A statement in one dialect: its text, and its parameters in order with their defaults."""
+
+    sql: str
+    names: tuple[tuple[str, Any], ...]
+    lists: frozenset[str]
+    """Which parameters are lists: PostgreSQL takes them as arrays, SQLite as JSON."""
+
+
 class Statement:
     """A Core expression, compiled once per dialect, with named parameters.
 
@@ -67,21 +83,87 @@ class Statement:
 
     def __init__(self, core: ClauseElement) -> None:
         self.core = core
-        self._compiled: dict[str, tuple[str, tuple[tuple[str, Any], ...]]] = {}
+        self._compiled: dict[str, Compiled] = {}
 
-    def compiled(self, dialect: Dialect) -> tuple[str, tuple[tuple[str, Any], ...]]:
-        """Give the SQL text and, in order, the name and the default of each parameter."""
+    def compiled(self, dialect: Dialect) -> Compiled:
+        """Give the statement in a dialect."""
         found = self._compiled.get(dialect.name)
         if found is None:
             text = self.core.compile(dialect=dialect)
             assert isinstance(text, SQLCompiler)
             names = tuple((name, text.params[name]) for name in text.positiontup or ())
-            found = self._compiled[dialect.name] = (str(text), names)
+            lists = frozenset(name for name, bind in text.binds.items() if isinstance(bind.type, postgresql.ARRAY))
+            found = self._compiled[dialect.name] = Compiled(str(text), names, lists)
         return found
 
 
-def _arguments(names: tuple[tuple[str, Any], ...], params: Params) -> list[Any]:
-    return [params.get(name, default) for name, default in names]
+class Lateral:
+    """Runs a SELECT for the one row that another finds, in one statement (PostgreSQL).
+
+    Parameters of the SELECT that are columns of that row are taken from it and cannot come from anywhere else. The row
+    of `outer` comes first, then whether the SELECT found anything, then its columns.
+    """
+
+    PARAMETER = re.compile(r"\$(\d+)(::\w+(?:\[\])?(?: COLLATE \"C\")?)?")
+
+    def __init__(self, outer: Statement, table: str, columns: tuple[str, ...]) -> None:
+        self.outer = outer
+        self.table = table
+        self.columns = columns
+        self._joined: dict[Statement, Statement] = {}
+
+    def joined_to(self, inner: Statement) -> Statement:
+        """Give the statement that runs both."""
+        found = self._joined.get(inner)
+        if found is None:
+            found = self._joined[inner] = _Written(self._join(inner.compiled(PostgresConnection.dialect)))
+        return found
+
+    def _join(self, inner: Compiled) -> Compiled:
+        outer = self.outer.compiled(PostgresConnection.dialect)
+        head, _, condition = outer.sql.partition("WHERE")
+        columns, _, _ = head.partition("FROM")
+        names = list(outer.names)
+
+        def replaced(found: re.Match[str]) -> str:
+            name, default = inner.names[int(found[1]) - 1]
+            if name in self.columns:
+                return f"{self.table}.{name}"
+            if (name, default) not in names:
+                names.append((name, default))
+            return f"${names.index((name, default)) + 1}{found[2] or ''}"
+
+        body = self.PARAMETER.sub(replaced, inner.sql)
+        sql = (
+            f"{columns}, asked.* FROM {self.table} LEFT JOIN LATERAL "  # noqa: S608 - both texts are compiled statements
+            f"(SELECT true AS asked_found, rows.* FROM ({body}) AS rows) AS asked ON true WHERE {condition}"
+        )
+        return Compiled(sql, tuple(names), inner.lists)
+
+
+class _Written(Statement):
+    """A statement that exists in one dialect only, as text."""
+
+    __slots__ = ("_written",)
+
+    def __init__(self, written: Compiled) -> None:
+        self._written = written
+
+    def compiled(self, dialect: Dialect) -> Compiled:
+        return self._written
+
+
+def _arguments(compiled: Compiled, params: Params) -> list[Any]:
+    return [params.get(name, default) for name, default in compiled.names]
+
+
+def _sqlite_arguments(compiled: Compiled, params: Params) -> list[Any]:
+    if not compiled.lists:
+        return [params.get(name, default) for name, default in compiled.names]
+    return [
+        orjson.dumps(params[name]).decode() if name in compiled.lists else params.get(name, default)
+        for name, default in compiled.names
+    ]
 
 
 def insert_or_ignore(table: Table) -> Any:
@@ -101,21 +183,26 @@ def _insert_on_sqlite(element: Any, compiler: SQLCompiler, **kw: Any) -> str:
     return str(compiler.visit_insert(element, **kw))
 
 
-class json_values(FunctionElement[str]):  # noqa: N801 - reads as an SQL function
-    """The strings of a JSON array parameter, as a table: `select(json_values(p).table_valued("value").c.value)`."""
+class among(ColumnElement[bool]):  # noqa: N801 - reads as an SQL operator
+    """Say whether a column is one of a list parameter, however long: `among(U.c.id, "ids")`."""
 
-    inherit_cache = True
-    name = "json_values"
+    inherit_cache = False
+    type = Boolean()
+
+    def __init__(self, column: ColumnElement[str], name: str) -> None:
+        self.column = column
+        self.values: BindParameter[Sequence[str]] = bindparam(name, type_=postgresql.ARRAY(Text()))
 
 
-@compiles(json_values, "sqlite")
-def _json_values_sqlite(element: Any, compiler: SQLCompiler, **kw: Any) -> str:
-    return f"json_each({compiler.process(element.clauses, **kw)})"
+@compiles(among, "sqlite")
+def _among_sqlite(element: among, compiler: SQLCompiler, **kw: Any) -> str:
+    column, values = compiler.process(element.column, **kw), compiler.process(element.values, **kw)
+    return f"{column} IN (SELECT value FROM json_each({values}))"
 
 
-@compiles(json_values, "postgresql")
-def _json_values_postgresql(element: Any, compiler: SQLCompiler, **kw: Any) -> str:
-    return f"json_array_elements_text(CAST({compiler.process(element.clauses, **kw)} AS JSON))"
+@compiles(among, "postgresql")
+def _among_postgresql(element: among, compiler: SQLCompiler, **kw: Any) -> str:
+    return f"{compiler.process(element.column, **kw)} = ANY ({compiler.process(element.values, **kw)})"
 
 
 class json_text(ColumnElement[str]):  # noqa: N801
@@ -159,7 +246,10 @@ def _position_postgresql(element: Any, compiler: SQLCompiler, **kw: Any) -> str:
 
 
 class joined(FunctionElement[str]):  # noqa: N801
-    """The texts of all rows, joined by commas; NULL when there is none."""
+    """The texts of all rows, joined by commas; NULL when there is none.
+
+    `joined(text, key)` joins in the order of a key on PostgreSQL, and in the order of the index read on SQLite.
+    """
 
     inherit_cache = True
     name = "joined"
@@ -167,12 +257,13 @@ class joined(FunctionElement[str]):  # noqa: N801
 
 @compiles(joined, "sqlite")
 def _joined_sqlite(element: Any, compiler: SQLCompiler, **kw: Any) -> str:
-    return f"group_concat({compiler.process(element.clauses, **kw)}, ',')"
+    return f"group_concat({compiler.process(list(element.clauses)[0], **kw)}, ',')"
 
 
 @compiles(joined, "postgresql")
 def _joined_postgresql(element: Any, compiler: SQLCompiler, **kw: Any) -> str:
-    return f"string_agg({compiler.process(element.clauses, **kw)}, ',')"
+    text, *order = [compiler.process(each, **kw) for each in element.clauses]
+    return f"string_agg({text}, ','{f' ORDER BY {order[0]}' if order else ''})"
 
 
 # Connections --------------------------------------------------------------------------------------------------------
@@ -200,6 +291,8 @@ class Connection(Protocol):
     """One connection within one unit of work."""
 
     dialect: Dialect
+    far: bool
+    """Whether each statement is a trip to another process."""
 
     def rows(self, statement: Statement, params: Params) -> Sequence[Row]:
         """Run a statement and give all rows it returns."""
@@ -219,10 +312,18 @@ class Connection(Protocol):
         yield
 
 
+def _sqlite_dialect() -> Dialect:
+    dialect: Dialect = sqlite.dialect(paramstyle="qmark")
+    # SQLite knows true and false; else conditions would be compared with 1, and no index used.
+    dialect.supports_native_boolean = True
+    return dialect
+
+
 class SqliteConnection:
     """The one SQLite connection of the process."""
 
-    dialect: Dialect = sqlite.dialect(paramstyle="qmark")
+    dialect: Dialect = _sqlite_dialect()
+    far = False
 
     def __init__(self, raw: sqlite3.Connection) -> None:
         self.raw = raw
@@ -242,9 +343,9 @@ class SqliteConnection:
 
     def run_many(self, statement: Statement, params: Sequence[Params]) -> None:
         """Run a statement once for each set of parameters."""
-        sql, names = statement.compiled(self.dialect)
+        compiled = statement.compiled(self.dialect)
         try:
-            self.raw.executemany(sql, [_arguments(names, each) for each in params])
+            self.raw.executemany(compiled.sql, [_sqlite_arguments(compiled, each) for each in params])
         except sqlite3.IntegrityError as error:
             raise _sqlite_violation(error) from error
 
@@ -261,9 +362,9 @@ class SqliteConnection:
         self.raw.execute("RELEASE inner_step")
 
     def _execute(self, statement: Statement, params: Params) -> sqlite3.Cursor:
-        sql, names = statement.compiled(self.dialect)
+        compiled = statement.compiled(self.dialect)
         try:
-            return self.raw.execute(sql, _arguments(names, params))
+            return self.raw.execute(compiled.sql, _sqlite_arguments(compiled, params))
         except sqlite3.IntegrityError as error:
             raise _sqlite_violation(error) from error
 
@@ -281,32 +382,33 @@ class PostgresConnection:
     """An asyncpg connection, driven from inside a greenlet."""
 
     dialect: Dialect = postgresql.asyncpg.dialect()
+    far = True
 
     def __init__(self, raw: "asyncpg.Connection[Any]") -> None:
         self.raw = raw
 
     def rows(self, statement: Statement, params: Params) -> Sequence[Row]:
         """Run a statement and give all rows it returns."""
-        sql, names = statement.compiled(self.dialect)
-        rows: Sequence[Row] = self._wait(self.raw.fetch(sql, *_arguments(names, params)))
+        compiled = statement.compiled(self.dialect)
+        rows: Sequence[Row] = self._wait(self.raw.fetch(compiled.sql, *_arguments(compiled, params)))
         return rows
 
     def row(self, statement: Statement, params: Params) -> Row | None:
         """Run a statement and give its first row, if any."""
-        sql, names = statement.compiled(self.dialect)
-        row: Row | None = self._wait(self.raw.fetchrow(sql, *_arguments(names, params)))
+        compiled = statement.compiled(self.dialect)
+        row: Row | None = self._wait(self.raw.fetchrow(compiled.sql, *_arguments(compiled, params)))
         return row
 
     def run(self, statement: Statement, params: Params) -> int:
         """Run a statement and give the number of rows it changed."""
-        sql, names = statement.compiled(self.dialect)
-        status: str = self._wait(self.raw.execute(sql, *_arguments(names, params)))
+        compiled = statement.compiled(self.dialect)
+        status: str = self._wait(self.raw.execute(compiled.sql, *_arguments(compiled, params)))
         return int(status.rpartition(" ")[2] or 0)
 
     def run_many(self, statement: Statement, params: Sequence[Params]) -> None:
         """Run a statement once for each set of parameters."""
-        sql, names = statement.compiled(self.dialect)
-        self._wait(self.raw.executemany(sql, [_arguments(names, each) for each in params]))
+        compiled = statement.compiled(self.dialect)
+        self._wait(self.raw.executemany(compiled.sql, [_arguments(compiled, each) for each in params]))
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:
@@ -382,7 +484,9 @@ def settle_statistics(raw: sqlite3.Connection) -> None:
         raw.execute("ANALYZE")
     raw.execute("BEGIN IMMEDIATE")
     raw.execute("DELETE FROM sqlite_stat1")
-    for (table,) in raw.execute("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'").fetchall():
+    for (table,) in raw.execute(
+        "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
+    ).fetchall():
         for _, index, unique, *_ in raw.execute(f"PRAGMA index_list({table})").fetchall():
             numbers = _statistics_of(raw, index, bool(unique))
             raw.execute("INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES (?, ?, ?)", (table, index, numbers))
@@ -478,9 +582,13 @@ class PostgresDatabase:
     """A pool of asyncpg connections; each unit of work runs whole in one greenlet."""
 
     ATTEMPTS = 6
+    FIRST_ANALYZE = 200
 
     def __init__(self, pool: "asyncpg.Pool[Any]") -> None:
         self._pool = pool
+        self._writes = 0
+        self._analyze_at = self.FIRST_ANALYZE
+        self._analysis: asyncio.Task[None] | None = None
 
     @classmethod
     async def open(cls, url: str, *, size: int = 16) -> "PostgresDatabase":
@@ -492,7 +600,8 @@ class PostgresDatabase:
             connection_class=_BareConnection,
             statement_cache_size=1000,
             command_timeout=60,
-            server_settings={"jit": "off"},
+            # One plan a statement, made once: no statement here depends on what its values are.
+            server_settings={"jit": "off", "plan_cache_mode": "force_generic_plan"},
         )
         return cls(pool)
 
@@ -505,7 +614,9 @@ class PostgresDatabase:
         """Run a job in a transaction; a deadlock or a serialization failure is tried again from the start."""
         for attempt in range(self.ATTEMPTS):
             try:
-                return await self._once(job)
+                value = await self._once(job)
+                self._count_write()
+                return value
             except (asyncpg.DeadlockDetectedError, asyncpg.SerializationError):
                 if attempt == self.ATTEMPTS - 1:
                     raise
@@ -526,8 +637,27 @@ class PostgresDatabase:
                 raise Violation("unique", str(error.constraint_name)) from error
             return value
 
+    def _count_write(self) -> None:
+        """Have statistics taken as the tables fill: after 200 writes of this process, 400, 800, …
+
+        A plan made on empty tables takes any index that starts with the tenant, and autovacuum looks once a minute.
+        """
+        self._writes += 1
+        if self._writes >= self._analyze_at and (self._analysis is None or self._analysis.done()):
+            self._analyze_at = self._writes * 2
+            self._analysis = asyncio.create_task(self._analyze())
+
+    async def _analyze(self) -> None:
+        try:
+            async with self._pool.acquire() as raw:
+                await raw.execute("ANALYZE")
+        except (asyncpg.PostgresError, OSError):
+            logger.warning("statistics could not be taken; autovacuum will")
+
     async def close(self) -> None:
         """Close the pool."""
+        if self._analysis is not None:
+            await self._analysis
         await self._pool.close()
 
 

@@ -8,9 +8,9 @@ import random
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-import orjson
 from sqlalchemy import (
     BigInteger,
+    ColumnElement,
     ForeignKeyConstraint,
     Index,
     LargeBinary,
@@ -21,6 +21,7 @@ from sqlalchemy import (
     func,
     insert,
     literal_column,
+    not_,
     select,
     text,
     union_all,
@@ -29,8 +30,8 @@ from sqlalchemy import (
 from sqlmodel import Field, SQLModel
 
 from app_core.clock import Stamp
-from app_core.db import KeyText, PostgresConnection, Statement, insert_or_ignore, joined, json_values, table_of, upsert
-from app_core.resource import BASE, UserRecord, document
+from app_core.db import KeyText, Statement, among, insert_or_ignore, joined, table_of, upsert
+from app_core.resource import BASE, GroupsMember, UserRecord, document, groups_member
 from app_core.work import Work
 
 CONNECTION_OF = ["directory_connection.tenant_id", "directory_connection.id"]
@@ -119,6 +120,8 @@ class DirectoryGroupRow(SQLModel, table=True):
     external_key: str | None = Field(sa_type=KeyText)
     entra_object_id: str | None = Field(sa_type=KeyText)
     extensions: str | None = Field(sa_type=Text)
+    entry: str = Field(sa_type=Text)
+    """How a user's `groups` lists this group: JSON, made when the name is."""
     version: int
     created_at: str = Field(sa_type=KeyText)
     modified_at: str = Field(sa_type=KeyText)
@@ -192,6 +195,8 @@ class User(NamedTuple):
     version: int
     created_at: Stamp
     document: bytes
+    groups: str | None = None
+    """Its groups, as the inside of a JSON array."""
 
 
 class Group(NamedTuple):
@@ -214,7 +219,24 @@ N = table_of(DirectoryNestingRow)
 C = table_of(DirectoryTallyRow)
 
 tenant, directory_of = bindparam("tenant_id"), bindparam("connection_id")
-USER = (U.c.id, U.c.external_id, U.c.user_name, U.c.active, U.c.version, U.c.created_at, U.c.document)
+GROUPS_OF = (
+    select(joined(G.c.entry, M.c.group_id))
+    .select_from(M.join(G, (G.c.tenant_id == M.c.tenant_id) & (G.c.id == M.c.group_id)))
+    .where(M.c.tenant_id == U.c.tenant_id, M.c.user_id == U.c.id)
+    .correlate(U)
+    .scalar_subquery()
+)
+"""The groups that a user is in directly, as the inside of a JSON array."""
+USER = (
+    U.c.id,
+    U.c.external_id,
+    U.c.user_name,
+    U.c.active,
+    U.c.version,
+    U.c.created_at,
+    U.c.document,
+    GROUPS_OF,
+)
 GROUP = (
     G.c.id,
     G.c.display_name,
@@ -240,7 +262,9 @@ KEYS = (
 # Users --------------------------------------------------------------------------------------------------------------
 
 FIND_USER = Statement(select(*USER).where(*OF_USERS, U.c.id == bindparam("user_id")))
-LOCK_USER = Statement(select(*USER).where(*OF_USERS, U.c.id == bindparam("user_id")).with_for_update(key_share=True))
+LOCK_USER = Statement(
+    select(*USER).where(*OF_USERS, U.c.id == bindparam("user_id")).with_for_update(key_share=True, of=U)
+)
 INSERT_USER = Statement(
     insert(U).values(
         tenant_id=tenant,
@@ -275,24 +299,19 @@ INSERT_VALUE = Statement(
     )
 )
 DELETE_VALUES = Statement(delete(V).where(V.c.tenant_id == tenant, V.c.user_id == bindparam("user_id")))
-GROUPS_OF_USER = Statement(
-    select(G.c.id, G.c.display_name)
-    .select_from(M.join(G, (G.c.tenant_id == M.c.tenant_id) & (G.c.id == M.c.group_id)))
-    .where(M.c.tenant_id == tenant, M.c.user_id == bindparam("user_id"))
-    .order_by(M.c.group_id)
-)
+# One row a user, whose groups are joined by the database: a page of users in many groups stays 100 rows.
 MEMBERSHIPS_OF_USERS = Statement(
-    select(M.c.user_id, M.c.group_id)
+    select(M.c.user_id, joined(M.c.group_id))
     .where(
         M.c.tenant_id == tenant,
-        M.c.user_id.in_(select(json_values(bindparam("user_ids", type_=Text())).table_valued("value").c.value)),
+        among(M.c.user_id, "user_ids"),
     )
-    .order_by(M.c.user_id, M.c.group_id)
+    .group_by(M.c.user_id)
 )
-NAMES_OF_GROUPS = Statement(
-    select(G.c.id, G.c.display_name).where(
+ENTRIES_OF_GROUPS = Statement(
+    select(G.c.id, G.c.entry).where(
         G.c.tenant_id == tenant,
-        G.c.id.in_(select(json_values(bindparam("group_ids", type_=Text())).table_valued("value").c.value)),
+        among(G.c.id, "group_ids"),
     )
 )
 LEAVE_ALL = Statement(
@@ -366,9 +385,7 @@ def update_user(work: Work, before: User, record: UserRecord, *, values_changed:
     if values_changed:
         work.run(DELETE_VALUES, user_id=before.id)
         _insert_values(work, before.id, record)
-    return User(
-        before.id, record.external_id, record.user_name, record.active, version, before.created_at, stored
-    )
+    return User(before.id, record.external_id, record.user_name, record.active, version, before.created_at, stored)
 
 
 def set_password(work: Work, user_id: str, password_hash: str) -> None:
@@ -386,28 +403,26 @@ def delete_user(work: Work, user_id: str) -> bool:
     return True
 
 
-def groups_of_user(work: Work, user_id: str) -> list[tuple[str, str]]:
-    """List the groups that a user is in directly: id and display name."""
-    return [(row[0], row[1]) for row in work.rows(GROUPS_OF_USER, user_id=user_id)]
-
-
-def groups_of_users(work: Work, user_ids: Sequence[str]) -> tuple[dict[str, tuple[str, ...]], dict[str, str]]:
-    """Give the group ids of several users (who are in any), and the names of these groups."""
-    found: dict[str, list[str]] = {}
-    for user_id, group_id in work.rows(MEMBERSHIPS_OF_USERS, user_ids=_json(user_ids)):
-        found.setdefault(user_id, []).append(group_id)
-    if not found:
-        return {}, {}
-    groups = _json({group_id for groups in found.values() for group_id in groups})
-    names = {row[0]: row[1] for row in work.rows(NAMES_OF_GROUPS, group_ids=groups)}
+def groups_of_users(work: Work, user_ids: Sequence[str]) -> dict[str, GroupsMember]:
+    """Give several users' groups at once; users in none are left out."""
+    sets: dict[str, str] = {row[0]: row[1] for row in work.rows(MEMBERSHIPS_OF_USERS, user_ids=list(user_ids))}
+    if not sets:
+        return {}
+    # Colleagues are in the same groups, so there are fewer sets of groups than users.
+    ids_of = {joined_ids: sorted(joined_ids.split(",")) for joined_ids in set(sets.values())}
+    wanted = list({group_id for ids in ids_of.values() for group_id in ids})
+    entries = {row[0]: row[1] for row in work.rows(ENTRIES_OF_GROUPS, group_ids=wanted)}
     # On PostgreSQL a group may go between the two statements.
-    return {user: tuple(each for each in groups if each in names) for user, groups in found.items()}, names
+    members = {
+        key: groups_member(",".join([entries[each] for each in ids if each in entries])) for key, ids in ids_of.items()
+    }
+    return {user_id: members[key] for user_id, key in sets.items()}
 
 
 def tally(work: Work, kind: str, change: int) -> None:
     """Count objects up or down."""
     # One writer at a time on SQLite; on PostgreSQL concurrent creates take different rows.
-    slot = random.randrange(SLOTS) if isinstance(work.connection, PostgresConnection) else 0  # noqa: S311
+    slot = random.randrange(SLOTS) if work.connection.far else 0  # noqa: S311
     work.run(TALLY, connection_id=work.connection_id, kind=kind, slot=slot, change=change)
 
 
@@ -438,7 +453,9 @@ def _insert_values(work: Work, user_id: str, record: UserRecord) -> None:
 # Groups -------------------------------------------------------------------------------------------------------------
 
 FIND_GROUP = Statement(select(*GROUP).where(*OF_GROUPS, G.c.id == bindparam("group_id")))
-LOCK_GROUP = Statement(select(*GROUP).where(*OF_GROUPS, G.c.id == bindparam("group_id")).with_for_update(key_share=True))
+LOCK_GROUP = Statement(
+    select(*GROUP).where(*OF_GROUPS, G.c.id == bindparam("group_id")).with_for_update(key_share=True)
+)
 GROUPS_NAMED = Statement(
     select(G.c.id, G.c.external_key).where(*OF_GROUPS, G.c.display_key == bindparam("display_key"))
 )
@@ -456,6 +473,7 @@ INSERT_GROUP = Statement(
                 "external_key",
                 "entra_object_id",
                 "extensions",
+                "entry",
                 "version",
                 "created_at",
                 "modified_at",
@@ -477,6 +495,7 @@ UPDATE_GROUP = Statement(
                 "external_key",
                 "entra_object_id",
                 "extensions",
+                "entry",
                 "modified_at",
             )
         },
@@ -486,7 +505,7 @@ TOUCH_GROUPS = Statement(
     update(G)
     .where(
         G.c.tenant_id == tenant,
-        G.c.id.in_(select(json_values(bindparam("group_ids", type_=Text())).table_valued("value").c.value)),
+        among(G.c.id, "group_ids"),
     )
     .values(version=G.c.version + 1, modified_at=bindparam("now"))
 )
@@ -515,7 +534,7 @@ def touch_groups(work: Work, group_ids: Iterable[str]) -> None:
     """Count up the version of groups whose members changed."""
     keys = list(group_ids)
     if keys:
-        work.run(TOUCH_GROUPS, group_ids=_json(keys), now=work.now)
+        work.run(TOUCH_GROUPS, group_ids=list(keys), now=work.now)
 
 
 def delete_group(work: Work, group_id: str) -> bool:
@@ -530,13 +549,12 @@ def delete_group(work: Work, group_id: str) -> bool:
 
 # Memberships --------------------------------------------------------------------------------------------------------
 
-IDS = json_values(bindparam("ids", type_=Text())).table_valued("value").c.value
 ADD_USERS = Statement(
     insert_or_ignore(M)
     .from_select(
         ["tenant_id", "group_id", "user_id", "since"],
         select(U.c.tenant_id, bindparam("group_id", type_=KeyText), U.c.id, bindparam("since", type_=KeyText)).where(
-            *OF_USERS, U.c.id.in_(select(IDS))
+            *OF_USERS, among(U.c.id, "ids")
         ),
         include_defaults=False,
     )
@@ -547,7 +565,7 @@ ADD_GROUPS = Statement(
     .from_select(
         ["tenant_id", "group_id", "member_id", "since"],
         select(G.c.tenant_id, bindparam("group_id", type_=KeyText), G.c.id, bindparam("since", type_=KeyText)).where(
-            *OF_GROUPS, G.c.id.in_(select(IDS))
+            *OF_GROUPS, among(G.c.id, "ids")
         ),
         include_defaults=False,
     )
@@ -555,63 +573,71 @@ ADD_GROUPS = Statement(
 )
 KNOWN = Statement(
     union_all(
-        select(U.c.id).where(*OF_USERS, U.c.id.in_(select(IDS))),
-        select(G.c.id).where(*OF_GROUPS, G.c.id.in_(select(IDS))),
+        select(U.c.id).where(*OF_USERS, among(U.c.id, "ids")),
+        select(G.c.id).where(*OF_GROUPS, among(G.c.id, "ids")),
     )
 )
 REMOVE_USERS = Statement(
     delete(M)
-    .where(M.c.tenant_id == tenant, M.c.group_id == bindparam("group_id"), M.c.user_id.in_(select(IDS)))
+    .where(M.c.tenant_id == tenant, M.c.group_id == bindparam("group_id"), among(M.c.user_id, "ids"))
     .returning(M.c.user_id)
 )
 REMOVE_GROUPS = Statement(
     delete(N)
-    .where(N.c.tenant_id == tenant, N.c.group_id == bindparam("group_id"), N.c.member_id.in_(select(IDS)))
+    .where(N.c.tenant_id == tenant, N.c.group_id == bindparam("group_id"), among(N.c.member_id, "ids"))
     .returning(N.c.member_id)
 )
 KEEP_USERS = Statement(
     delete(M)
-    .where(M.c.tenant_id == tenant, M.c.group_id == bindparam("group_id"), M.c.user_id.not_in(select(IDS)))
+    .where(M.c.tenant_id == tenant, M.c.group_id == bindparam("group_id"), not_(among(M.c.user_id, "ids")))
     .returning(M.c.user_id)
 )
 KEEP_GROUPS = Statement(
     delete(N)
-    .where(N.c.tenant_id == tenant, N.c.group_id == bindparam("group_id"), N.c.member_id.not_in(select(IDS)))
+    .where(N.c.tenant_id == tenant, N.c.group_id == bindparam("group_id"), not_(among(N.c.member_id, "ids")))
     .returning(N.c.member_id)
 )
 LEAVE_PARENTS = Statement(
     delete(N).where(N.c.tenant_id == tenant, N.c.member_id == bindparam("member_id")).returning(N.c.group_id)
 )
-NESTED = Statement(select(N.c.member_id).where(N.c.tenant_id == tenant, N.c.group_id == bindparam("group_id")))
-MEMBER_JSON = (
-    literal_column("""'{"value":"'""")
-    + M.c.user_id
-    + literal_column(f"""'","$ref":"{BASE.decode()}/Users/'""")
-    + M.c.user_id
-    + literal_column("""'","type":"User"}'""")
-)
+
+
+def _member_json(column: ColumnElement[str], kind: str) -> ColumnElement[str]:
+    head, middle, tail = '{"value":"', f'","$ref":"{BASE.decode()}/{kind}s/', f'","type":"{kind}"}}'
+    literals = [literal_column(f"'{each}'", Text()) for each in (head, middle, tail)]
+    return literals[0].concat(column).concat(literals[1]).concat(column).concat(literals[2])
+
+
+MEMBER_JSON, NESTED_JSON = _member_json(M.c.user_id, "User"), _member_json(N.c.member_id, "Group")
 # The members as JSON, made by the database: a group of 100,000 is one text, not 100,000 rows.
 MEMBERS_JSON = Statement(
     select(
-        joined(MEMBER_JSON)
-    ).where(M.c.tenant_id == tenant, M.c.group_id == bindparam("group_id"))
+        select(joined(MEMBER_JSON))
+        .where(M.c.tenant_id == tenant, M.c.group_id == bindparam("group_id"))
+        .scalar_subquery(),
+        select(joined(NESTED_JSON))
+        .where(N.c.tenant_id == tenant, N.c.group_id == bindparam("group_id"))
+        .scalar_subquery(),
+    )
 )
 MEMBERS_OF_GROUPS = Statement(
     select(
         M.c.group_id,
         joined(MEMBER_JSON),
     )
-    .where(M.c.tenant_id == tenant, M.c.group_id.in_(select(IDS)))
+    .where(M.c.tenant_id == tenant, among(M.c.group_id, "ids"))
     .group_by(M.c.group_id)
 )
 NESTED_OF_GROUPS = Statement(
-    select(N.c.group_id, N.c.member_id).where(N.c.tenant_id == tenant, N.c.group_id.in_(select(IDS)))
+    select(N.c.group_id, joined(NESTED_JSON))
+    .where(N.c.tenant_id == tenant, among(N.c.group_id, "ids"))
+    .group_by(N.c.group_id)
 )
 
 
 def add_members(work: Work, group_id: str, ids: Sequence[str]) -> list[str]:
     """Put users and groups into a group; give those that were not in it, ignore those that do not exist."""
-    params = {"connection_id": work.connection_id, "group_id": group_id, "ids": _json(ids), "since": work.now}
+    params = {"connection_id": work.connection_id, "group_id": group_id, "ids": list(ids), "since": work.now}
     added = [str(row[0]) for row in work.rows(ADD_USERS, **params)]
     if len(added) < len(ids):
         added += [str(row[0]) for row in work.rows(ADD_GROUPS, **params)]
@@ -620,13 +646,13 @@ def add_members(work: Work, group_id: str, ids: Sequence[str]) -> list[str]:
 
 def unknown_members(work: Work, ids: Sequence[str]) -> list[str]:
     """Give the ids that are no user and no group of the acting connection, in the order asked."""
-    known = {row[0] for row in work.rows(KNOWN, connection_id=work.connection_id, ids=_json(ids))}
+    known = {row[0] for row in work.rows(KNOWN, connection_id=work.connection_id, ids=list(ids))}
     return [member for member in ids if member not in known]
 
 
 def remove_members(work: Work, group_id: str, ids: Sequence[str]) -> list[str]:
     """Take users and groups out of a group; give those that were in it."""
-    params = {"group_id": group_id, "ids": _json(ids)}
+    params = {"group_id": group_id, "ids": list(ids)}
     removed = [str(row[0]) for row in work.rows(REMOVE_USERS, **params)]
     if len(removed) < len(ids):
         removed += [str(row[0]) for row in work.rows(REMOVE_GROUPS, **params)]
@@ -635,31 +661,22 @@ def remove_members(work: Work, group_id: str, ids: Sequence[str]) -> list[str]:
 
 def keep_members(work: Work, group_id: str, ids: Sequence[str]) -> list[str]:
     """Take everybody out of a group but these; give those that went."""
-    params = {"group_id": group_id, "ids": _json(ids)}
+    params = {"group_id": group_id, "ids": list(ids)}
     return [str(row[0]) for statement in (KEEP_USERS, KEEP_GROUPS) for row in work.rows(statement, **params)]
 
 
 def members_json(work: Work, group_id: str) -> bytes:
     """Give the members of a group as the inside of a JSON array."""
     row = work.row(MEMBERS_JSON, group_id=group_id)
-    users = str(row[0]) if row and row[0] else ""
-    nested = [_nested_json(each[0]) for each in work.rows(NESTED, group_id=group_id)]
-    return ",".join(filter(None, (users, *nested))).encode()
+    return ",".join(filter(None, row or ())).encode()
 
 
 def members_of_groups(work: Work, group_ids: Sequence[str]) -> dict[str, bytes]:
     """Give the members of several groups, each as the inside of a JSON array; empty groups are left out."""
     if not group_ids:
         return {}
-    found = {row[0]: [str(row[1])] for row in work.rows(MEMBERS_OF_GROUPS, ids=_json(group_ids))}
-    for group_id, member_id in work.rows(NESTED_OF_GROUPS, ids=_json(group_ids)):
-        found.setdefault(group_id, []).append(_nested_json(member_id))
+    found: dict[str, list[str]] = {}
+    for statement in (MEMBERS_OF_GROUPS, NESTED_OF_GROUPS):
+        for group_id, text in work.rows(statement, ids=list(group_ids)):
+            found.setdefault(group_id, []).append(text)
     return {group_id: ",".join(parts).encode() for group_id, parts in found.items()}
-
-
-def _nested_json(member_id: str) -> str:
-    return f'{{"value":"{member_id}","$ref":"{BASE.decode()}/Groups/{member_id}","type":"Group"}}'
-
-
-def _json(ids: Iterable[str]) -> str:
-    return orjson.dumps(list(ids)).decode()

@@ -12,13 +12,15 @@ from app_core.db import Violation
 from app_core.directory import Group, User
 from app_core.errors import GroupNameTaken, Invalid, NotFound, UnknownMembers, UserNameTaken
 from app_core.ids import new_id
-from app_core.resource import JsonObject, UserRecord, attributes_of, entra_object_id, external_key, fold
+from app_core.resource import JsonObject, UserRecord, attributes_of, entra_object_id, external_key, fold, group_entry
 from app_core.work import Work
 
 # Users --------------------------------------------------------------------------------------------------------------
 
 
-def create_user(work: Work, record: UserRecord, *, user_id: str | None = None, password_hash: str | None = None) -> User:
+def create_user(
+    work: Work, record: UserRecord, *, user_id: str | None = None, password_hash: str | None = None
+) -> User:
     """Take a new user over from the directory. Raises UserNameTaken (invariant 2)."""
     try:
         return directory.insert_user(work, user_id or new_id(), record, password_hash)
@@ -34,7 +36,9 @@ def lock_user(work: Work, user_id: str) -> User:
     return user
 
 
-def save_user(work: Work, before: User, record: UserRecord, *, password_hash: str | None = None) -> tuple[User, list[str]]:
+def save_user(
+    work: Work, before: User, record: UserRecord, *, password_hash: str | None = None
+) -> tuple[User, list[str]]:
     """Write down what the directory now says about a user; give the user and the names of what changed.
 
     Raises UserNameTaken.
@@ -45,7 +49,9 @@ def save_user(work: Work, before: User, record: UserRecord, *, password_hash: st
     changed = changed_attributes(old, record.resource)
     if not changed and record.active == bool(before.active):
         return before, []
-    values_changed = any(isinstance(old.get(name), list) or isinstance(record.resource.get(name), list) for name in changed)
+    values_changed = any(
+        isinstance(old.get(name), list) or isinstance(record.resource.get(name), list) for name in changed
+    )
     try:
         return directory.update_user(work, before, record, values_changed=values_changed), changed or ["active"]
     except Violation as violation:
@@ -115,19 +121,22 @@ class MemberStep:
 def create_group(work: Work, record: GroupRecord, members: Sequence[str] = (), *, group_id: str | None = None) -> Group:
     """Take a new group over from the directory. Raises GroupNameTaken, UnknownMembers."""
     group_id = group_id or new_id()
-    _claim_name(work, record, None)
+    if record.external_id is None:
+        # Nobody may add a group to this connection while we look: their rows refer to the row that is locked here.
+        connections.lock(work.connection, work.tenant_id, work.connection_id)
     try:
         work.run(
             directory.INSERT_GROUP,
             id=group_id,
             connection_id=work.connection_id,
-            **_columns(record),
+            **_columns(group_id, record),
             version=1,
             created_at=work.now,
             modified_at=work.now,
         )
     except Violation as violation:
         raise _group_refusal(violation, record) from violation
+    _require_own_name(work, record, group_id)
     directory.tally(work, "Group", 1)
     if members:
         _take_step(work, group_id, MemberStep("add", members))
@@ -154,7 +163,8 @@ def change_group(work: Work, before: Group, change: GroupChange) -> list[str]:
     if record is not None and renamed:
         changed += _differences(now_stored, record)
         if "displayName" in changed or "externalId" in changed:
-            _claim_name(work, record, before.id)
+            connections.lock(work.connection, work.tenant_id, work.connection_id)
+            _require_own_name(work, record, before.id)
     moved = [_take_step(work, before.id, step) for step in change.steps]
     if any(moved):
         changed.append("members")
@@ -164,7 +174,7 @@ def change_group(work: Work, before: Group, change: GroupChange) -> list[str]:
                 directory.UPDATE_GROUP,
                 group_id=before.id,
                 modified_at=work.now,
-                **_columns(record or now_stored),
+                **_columns(before.id, record or now_stored),
             )
         except Violation as violation:
             raise _group_refusal(violation, record or now_stored) from violation
@@ -194,9 +204,8 @@ def _take_step(work: Work, group_id: str, step: MemberStep) -> bool:
     return bool(gone or came)
 
 
-def _claim_name(work: Work, record: GroupRecord, group_id: str | None) -> None:
+def _require_own_name(work: Work, record: GroupRecord, group_id: str) -> None:
     """Refuse a name that could not be told from another group's (product decision 5). Raises GroupNameTaken."""
-    connections.lock(work.connection, work.tenant_id, work.connection_id)
     key = None if record.external_id is None else external_key(record.external_id)
     for other_id, other_key in directory.groups_named(work, fold(record.display_name)):
         if other_id != group_id and (key is None or other_key is None or key == other_key):
@@ -206,7 +215,7 @@ def _claim_name(work: Work, record: GroupRecord, group_id: str | None) -> None:
             )
 
 
-def _columns(record: GroupRecord) -> dict[str, str | None]:
+def _columns(group_id: str, record: GroupRecord) -> dict[str, str | None]:
     return {
         "display_name": record.display_name,
         "display_key": fold(record.display_name),
@@ -214,6 +223,7 @@ def _columns(record: GroupRecord) -> dict[str, str | None]:
         "external_key": None if record.external_id is None else external_key(record.external_id),
         "entra_object_id": entra_object_id(record.external_id),
         "extensions": record.extensions,
+        "entry": group_entry(group_id, record.display_name),
     }
 
 

@@ -155,7 +155,9 @@ def masked(value: Any, key: str = "", depth: int = 0) -> Any:
     if kind is str:
         if key == "path":
             return masked_filter(value[:500])
-        plain = not value or (key in PLAIN and len(value) <= 200) or (len(value) == GUID_LENGTH and GUID.fullmatch(value))
+        plain = (
+            not value or (key in PLAIN and len(value) <= 200) or (len(value) == GUID_LENGTH and GUID.fullmatch(value))
+        )
         return value if plain else MASK
     if depth > DEPTH:
         return MASK
@@ -170,4 +172,6 @@ def masked(value: Any, key: str = "", depth: int = 0) -> Any:
 
 def masked_filter(text: str) -> str:
     """Mask the literals of a filter or path that do not just classify."""
-    return LITERAL.sub(lambda found: found[0] if found[1].lower() in CLASSES or GUID.fullmatch(found[1]) else f'"{MASK}"', text)
+    return LITERAL.sub(
+        lambda found: found[0] if found[1].lower() in CLASSES or GUID.fullmatch(found[1]) else f'"{MASK}"', text
+    )

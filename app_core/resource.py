@@ -180,9 +180,18 @@ class GroupsMember(NamedTuple):
 NO_GROUPS = GroupsMember(b"", b"}")
 
 
-def groups_member(groups: bytes) -> GroupsMember:
-    """Make the `groups` member of the inside of its array. An ETag that covers it covers the whole answer."""
-    return GroupsMember(b"-%08x" % crc32(groups), b',"groups":[' + groups + b"]}") if groups else NO_GROUPS
+def group_entry(group_id: str, display_name: str) -> str:
+    """Write how a user's `groups` lists a group (RFC 7643 §4.1.2)."""
+    name = orjson.dumps(display_name).decode()
+    return f'{{"value":"{group_id}","$ref":"{BASE.decode()}/Groups/{group_id}","display":{name},"type":"direct"}}'
+
+
+def groups_member(entries: str | None) -> GroupsMember:
+    """Make the `groups` member of its entries. It continues the version, so that an ETag covers the whole answer."""
+    if not entries:
+        return NO_GROUPS
+    text = entries.encode()
+    return GroupsMember(b"-%08x" % crc32(text), b',"groups":[' + text + b"]}")
 
 
 def with_groups(stored: bytes, groups: GroupsMember) -> bytes:

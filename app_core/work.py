@@ -1,12 +1,12 @@
 """One unit of work: a connection, the tenant it acts in, who acts, and the instant it counts as."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 from app_core import clock
-from app_core.db import Connection, Row, Statement
+from app_core.db import Connection, Params, Row, Statement
 
 
 class Source(StrEnum):
@@ -36,13 +36,20 @@ class Work:
     actor: Actor
     correlation_id: str
     now: clock.Stamp
+    first: Callable[[Statement, Params], Sequence[Row]] | None = None
+    """Runs the first statement in another way: together with the look-up of the caller (`connections.open_with`)."""
 
     def rows(self, statement: Statement, **params: Any) -> Sequence[Row]:
         """Run a statement in this tenant and give all rows it returns."""
+        if self.first is not None:
+            first, self.first = self.first, None
+            return first(statement, params)
         return self.connection.rows(statement, {"tenant_id": self.tenant_id, **params})
 
     def row(self, statement: Statement, **params: Any) -> Row | None:
         """Run a statement in this tenant and give its first row, if any."""
+        if self.first is not None:
+            return next(iter(self.rows(statement, **params)), None)
         return self.connection.row(statement, {"tenant_id": self.tenant_id, **params})
 
     def run(self, statement: Statement, **params: Any) -> int:

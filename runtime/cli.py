@@ -53,7 +53,9 @@ def _parser() -> argparse.ArgumentParser:
     backup.add_argument("file", type=Path, help="where to write the copy; it must not exist")
     backup.set_defaults(run=_backup)
 
-    tenant = commands.add_parser("tenant", help="the vendor's customers").add_subparsers(required=True, metavar="ACTION")
+    tenant = commands.add_parser("tenant", help="the vendor's customers").add_subparsers(
+        required=True, metavar="ACTION"
+    )
     create = _json(tenant.add_parser("create", help="add a tenant with its connection and a first token"))
     create.add_argument("name")
     create.add_argument("--seats", type=int, help="how many seats may be open; none given: no limit")
@@ -159,7 +161,9 @@ def _token_create(settings: Settings, options: argparse.Namespace) -> None:
         return {"token_id": token_id, "token": secret, "expires_at": expires_at}
 
     made = _in_transaction(settings, job)
-    _print(options, made, f"Secret token  {made['token']}\nThe secret is shown this once. Others of the tenant stay valid.")
+    _print(
+        options, made, f"Secret token  {made['token']}\nThe secret is shown this once. Others of the tenant stay valid."
+    )
 
 
 def _token_list(settings: Settings, options: argparse.Namespace) -> None:

@@ -66,4 +66,6 @@ def _say(settings: Settings, public_url: str, has_tenant: bool) -> None:
     if has_tenant:
         print("Secret token  ./run token create TENANT   (makes another one; the old ones stay valid)", flush=True)
     else:
-        print("Next step     ./run tenant create NAME    (prints the Tenant URL and a secret token for Entra)", flush=True)
+        print(
+            "Next step     ./run tenant create NAME    (prints the Tenant URL and a secret token for Entra)", flush=True
+        )

@@ -6,7 +6,7 @@ is logged after the rollback; whatever else goes wrong is our fault, and the cli
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from starlette.routing import Route
@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 
 from app_core import clock, connections
 from app_core.connections import Caller
-from app_core.db import Connection, Database
+from app_core.db import Connection, Database, Params, Row, Statement
 from app_core.errors import DomainError
 from app_core.ids import new_correlation_id
 from app_core.work import Actor, Source, Work
@@ -69,9 +69,7 @@ TABLE: dict[str, dict[str, Endpoint]] = {
     "/Bulk": {"POST": Endpoint(bulk.run, "bulk", "Bulk", writes=True, logs_itself=True)},
     "/.search": {"POST": Endpoint(everything.find_by_body, "find", "Resource")},
     "": {"GET": Endpoint(everything.find, "find", "Resource")},
-    "/Me": {
-        method: Endpoint(discovery.me, "me", "Me") for method in ("GET", "POST", "PUT", "PATCH", "DELETE")
-    },
+    "/Me": {method: Endpoint(discovery.me, "me", "Me") for method in ("GET", "POST", "PUT", "PATCH", "DELETE")},
     "/ServiceProviderConfig": {"GET": Endpoint(discovery.service_provider_config, "discover", "ServiceProviderConfig")},
     "/ResourceTypes": {"GET": Endpoint(discovery.resource_types, "discover", "ResourceType")},
     "/ResourceTypes/{key}": {"GET": Endpoint(discovery.resource_type, "discover", "ResourceType")},
@@ -137,7 +135,9 @@ class Door:
             answer = await self._refuse(request, error)
         except Exception:
             logger.exception("request %s failed", correlation_id)
-            error = ScimError(500, None, f"The server could not carry this out. Its operator finds more under {correlation_id}.")
+            error = ScimError(
+                500, None, f"The server could not carry this out. Its operator finds more under {correlation_id}."
+            )
             answer = await self._refuse(request, error)
         self._note_use(request.caller)
         return answer, correlation_id
@@ -150,7 +150,9 @@ class Door:
         call = Call("GET" if method == "HEAD" else method, self.base, key, {}, headers, b"", self.limits)
         raw: bytes = scope["query_string"]
         if len(raw) + len(scope.get("raw_path") or b"") > self.limits.url_bytes:
-            return call, ScimError(414, None, f"The URL is longer than {self.limits.url_bytes} bytes; use POST …/.search.")
+            return call, ScimError(
+                414, None, f"The URL is longer than {self.limits.url_bytes} bytes; use POST …/.search."
+            )
         try:
             if raw:
                 call.query = query_of(raw)
@@ -201,6 +203,8 @@ class _Request:
 
     def run(self, connection: Connection) -> Answer:
         now = clock.now()
+        if connection.far and self.problem is None and not self.endpoint.writes:
+            return self._run_opening(connection, now)
         self.caller = auth.authenticate(connection, self.token_hash, now)
         if self.problem is not None:
             raise self.problem
@@ -209,6 +213,20 @@ class _Request:
         if self.endpoint.writes and not self.endpoint.logs_itself:
             log_success(work, self.call, self.endpoint.action, self.endpoint.kind, answer, clock.ticks() - self.started)
         return answer
+
+    def _run_opening(self, connection: Connection, now: clock.Stamp) -> Answer:
+        """Read, with the caller looked up by the first statement; whoever runs none is looked up all the same."""
+        work = self._work(connection, Caller("", "", "", None), now)
+        work.first = lambda statement, params: self._open(work, statement, params)
+        try:
+            return self.endpoint.run(work, self.call)
+        finally:
+            if work.first is not None:
+                self.caller = auth.authenticate(connection, self.token_hash, now)
+
+    def _open(self, work: Work, statement: Statement, params: Params) -> Sequence[Row]:
+        self.caller, rows = connections.open_with(work, self.token_hash, statement, params)
+        return rows
 
     def log_refusal(self, connection: Connection, error: ScimError) -> None:
         assert self.caller is not None

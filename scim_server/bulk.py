@@ -75,7 +75,9 @@ def run(work: Work, call: Call) -> Answer:
         _run_step(work, call, step, by_bulk_id, later)
         errors += step.error is not None
     _close_circles(work, later, by_bulk_id)
-    return Answer(200, orjson.dumps({"schemas": [BULK_RESPONSE], "Operations": [_report(call, s) for s in steps if s.done]}))
+    return Answer(
+        200, orjson.dumps({"schemas": [BULK_RESPONSE], "Operations": [_report(call, s) for s in steps if s.done]})
+    )
 
 
 # Reading ------------------------------------------------------------------------------------------------------------
@@ -143,7 +145,9 @@ def _in_order(steps: list[Step], by_bulk_id: dict[str | None, Step]) -> Iterator
         started.add(first.at)
         while stack:
             step, needs = stack[-1]
-            need = next((by_bulk_id[name] for name in needs if name in by_bulk_id and by_bulk_id[name].at not in started), None)
+            need = next(
+                (by_bulk_id[name] for name in needs if name in by_bulk_id and by_bulk_id[name].at not in started), None
+            )
             if need is None:
                 yield stack.pop()[0]
             else:
@@ -165,7 +169,9 @@ def _run_step(
     waiting: list[str] = []
     try:
         if endpoint is None or found is None:
-            raise invalid_value(f"Operations[{step.at}]", f"{step.method or 'no method'} {step.path or 'no path'} is not possible.")
+            raise invalid_value(
+                f"Operations[{step.at}]", f"{step.method or 'no method'} {step.path or 'no path'} is not possible."
+            )
         inner = _inner_call(call, step, found["key"] or "", by_bulk_id, waiting)
         with work.connection.savepoint():
             step.answer = endpoint(work, inner)
@@ -177,9 +183,7 @@ def _run_step(
     later += [(step, bulk_id) for bulk_id in waiting]
 
 
-def _inner_call(
-    call: Call, step: Step, key: str, by_bulk_id: dict[str | None, Step], waiting: list[str]
-) -> Call:
+def _inner_call(call: Call, step: Step, key: str, by_bulk_id: dict[str | None, Step], waiting: list[str]) -> Call:
     if step.method == "POST" and not step.bulk_id:
         raise invalid_syntax(f"Operations[{step.at}]: a POST needs a bulkId.")
     if (step.method == "POST") == bool(key):
@@ -237,7 +241,9 @@ def _close_circles(work: Work, later: list[tuple[Step, str]], by_bulk_id: dict[s
         if target.answer is None:
             provisioning.delete_group(work, step.new_id)
             step.answer = None
-            step.error = ScimError(409, None, f"The operation with bulkId '{bulk_id[:60]}' failed, so this one was undone.")
+            step.error = ScimError(
+                409, None, f"The operation with bulkId '{bulk_id[:60]}' failed, so this one was undone."
+            )
             continue
         group = provisioning.lock_group(work, step.new_id)
         provisioning.change_group(work, group, GroupChange(None, [MemberStep("add", [target.new_id])]))

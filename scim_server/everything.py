@@ -62,9 +62,7 @@ def _sorted(work: Work, call: Call, query: Query) -> list[bytes]:
     candidates.sort(key=lambda each: each[0][:2], reverse=query.descending)
     chosen = candidates[query.start - 1 : query.start - 1 + query.count]
     return [
-        resource
-        for _, kind, row in chosen
-        for resource in _single(work, call, kind, Found([row], 1, 1, None), query)
+        resource for _, kind, row in chosen for resource in _single(work, call, kind, Found([row], 1, 1, None), query)
     ]
 
 
@@ -88,8 +86,4 @@ def _rows(work: Work, kind: ResourceType, query: Query) -> Found:
 
 def _single(work: Work, call: Call, kind: ResourceType, found: Found, query: Query) -> list[bytes]:
     """Give each resource by itself, so that they can be counted."""
-    return [
-        resource
-        for row in found.rows
-        for resource in PAGES[kind.name](work, call, Found([row], 1, 1, None), query.wanted)
-    ]
+    return [resource for row in found.rows for resource in PAGES[kind.name](work, call, found.one(row), query.wanted)]

@@ -89,7 +89,8 @@ def query_of(raw: bytes) -> dict[str, str]:
     """
     found: dict[str, str] = {}
     try:
-        for pair in raw.decode("ascii").split("&", MAX_PARAMETERS):
+        # A Tenant URL that carries a flag may leave a question mark too many (entra rule 25).
+        for pair in raw.decode("ascii").lstrip("?").split("&", MAX_PARAMETERS):
             name, _, value = pair.partition("=")
             if name:
                 found.setdefault(_decoded(name).lower(), _decoded(value))

@@ -17,6 +17,8 @@ from sqlalchemy import (
     Text,
     and_,
     bindparam,
+    case,
+    cast,
     false,
     func,
     literal_column,
@@ -28,14 +30,14 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql import FromClause
 
-from app_core import clock
 from app_core.db import json_text, position
 from app_core.directory import G, M, N, U, V, tenant
 from app_core.resource import CASE_EXACT, external_key, fold
 from scim_server.errors import ScimError, invalid_filter
 from scim_server.schemas import Attribute, ResourceType
 
-MAX_LENGTH, MAX_DEPTH, MAX_TERMS = 8192, 24, 120
+# SQLite's parser holds 100 symbols, and a level of a filter needs up to eight of them.
+MAX_LENGTH, MAX_DEPTH, MAX_TERMS = 8192, 10, 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +193,7 @@ class _Parser:
         if token in "()[]":
             self.refuse(f"a value is expected where '{token}' stands")
         if token.lower() in ("true", "false", "null"):
-            return token.lower(), token.lower()
+            return token.lower(), token
         return ("number" if NUMBER.fullmatch(token) else "word"), token
 
 
@@ -259,11 +261,11 @@ def resolve(resource_type: ResourceType, path: str) -> Place | None:
 
 
 def _within(extension: str | None, attributes: Any, path: str) -> Place | None:
-    name, _, rest = path.partition(".")
+    name, dot, rest = path.partition(".")
     attribute: Attribute | None = attributes.get(name)
     if attribute is None:
         return None
-    if not rest:
+    if not dot:
         return Place(extension, attribute, None)
     sub = attribute.sub.get(rest)
     return None if sub is None else Place(extension, attribute, sub)
@@ -358,7 +360,8 @@ USER_COLUMNS: dict[str, tuple[ColumnElement[Any], Callable[[str], str]]] = {
     "active": (U.c.active, str),
     "meta.created": (U.c.created_at, str),
     "meta.lastmodified": (U.c.modified_at, str),
-    "meta.resourcetype": (literal_column("'User'", Text()), str),
+    # PostgreSQL does not sort by a bare constant.
+    "meta.resourcetype": (cast(literal_column("'User'"), Text()), str),
 }
 GROUP_COLUMNS: dict[str, tuple[ColumnElement[Any], Callable[[str], str]]] = {
     "id": (G.c.id, str),
@@ -366,7 +369,7 @@ GROUP_COLUMNS: dict[str, tuple[ColumnElement[Any], Callable[[str], str]]] = {
     "displayname": (G.c.display_key, fold),
     "meta.created": (G.c.created_at, str),
     "meta.lastmodified": (G.c.modified_at, str),
-    "meta.resourcetype": (literal_column("'Group'", Text()), str),
+    "meta.resourcetype": (cast(literal_column("'Group'"), Text()), str),
 }
 MEMBERS = union_all(
     select(M.c.tenant_id, M.c.group_id, M.c.user_id.label("value"), literal_column("'user'", Text()).label("type")),
@@ -398,7 +401,9 @@ class _Elements:
 def _elements(resource_type: ResourceType, attribute: Attribute) -> _Elements | None:
     if resource_type.name == "Group" and attribute.name == "members":
         m = MEMBERS.c
-        return _Elements(MEMBERS, m.group_id, (m.tenant_id == tenant,), {"value": (m.value, str), "type": (m.type, fold)})
+        return _Elements(
+            MEMBERS, m.group_id, (m.tenant_id == tenant,), {"value": (m.value, str), "type": (m.type, fold)}
+        )
     if resource_type.name == "User" and attribute.name == "groups":
         g = GROUPS.c
         columns: dict[str, tuple[ColumnElement[Any], Callable[[str], str]]] = {
@@ -486,6 +491,9 @@ class _Compiler:
         negative = isinstance(tree, Comparison) and tree.op == "ne"
         inner = Comparison(tree.path, "eq", tree.kind, tree.slot) if isinstance(tree, Comparison) and negative else tree
         found = self.any_element(elements, self.leaf(place.attribute, place.sub, elements, inner))
+        if isinstance(tree, Comparison) and tree.kind == "null":
+            # What has no values at all is unassigned as well (RFC 7643 §2.5).
+            found = or_(found, _negated(self.any_element(elements, true())))
         # `ne` over several values: none of them equals (RFC 7644 leaves it open; this is its literal negation).
         return _negated(found) if negative else found
 
@@ -518,11 +526,11 @@ class _Compiler:
     def compare(
         self, column: ColumnElement[Any], read: Callable[[str], str], attribute: Attribute, tree: Comparison
     ) -> ColumnElement[bool]:
+        if tree.kind == "null" and tree.op not in ("eq", "ne"):
+            raise invalid_filter(f"'{tree.path}' cannot be compared with null by '{tree.op}'.")
         if attribute.type == "boolean":
             return self.compare_boolean(column, tree)
         if tree.kind == "null":
-            if tree.op not in ("eq", "ne"):
-                raise invalid_filter(f"'{tree.path}' cannot be compared with null by '{tree.op}'.")
             return column.is_(None) if tree.op == "eq" else column.is_not(None)
         if attribute.type == "dateTime":
             if tree.op in ("co", "sw", "ew"):
@@ -553,10 +561,9 @@ COMPARE: dict[str, Callable[[ColumnElement[Any], ColumnElement[Any]], ColumnElem
     "eq": lambda column, value: column == value,
     "ne": lambda column, value: or_(column.is_(None), column != value),
     "co": lambda column, value: position(column, value) > literal_column("0"),
-    "ew": lambda column, value: func.substr(
-        column, func.length(column) - func.length(value) + literal_column("1")
-    )
-    == value,
+    "ew": lambda column, value: (
+        func.substr(column, func.length(column) - func.length(value) + literal_column("1")) == value
+    ),
     "gt": lambda column, value: column > value,
     "ge": lambda column, value: column >= value,
     "lt": lambda column, value: column < value,
@@ -579,17 +586,17 @@ def _after_prefix(prefix: str) -> str:
 
 
 def instant(literal: str) -> str:
-    """Read a date-time literal (RFC 7643 §2.3.5) as a stamp. Raises invalidFilter."""
+    """Read a date-time literal (RFC 7643 §2.3.5) as a stamp, or what sorts between stamps. Raises invalidFilter."""
     try:
         when = datetime.fromisoformat(literal)
     except ValueError:
         raise invalid_filter(f"'{literal[:60]}' is not a date-time such as 2026-11-24T18:27:59Z.") from None
-    if when.tzinfo is None:
-        when = when.replace(tzinfo=UTC)
     try:
-        return clock.stamp(when.timestamp())
-    except (OverflowError, OSError, ValueError):
+        text = (when if when.tzinfo else when.replace(tzinfo=UTC)).astimezone(UTC).isoformat(timespec="microseconds")
+    except OverflowError:
         raise invalid_filter(f"'{literal[:60]}' is out of range.") from None
+    # Stamps end with the millisecond: …59.1234Z is later than …59.123Z and earlier than …59.124Z, as …59.123Z4 is.
+    return f"{text[:23]}Z{text[23:26].rstrip('0')}"
 
 
 @lru_cache(maxsize=1024)
@@ -654,12 +661,18 @@ def sort_key(resource_type: ResourceType, path: str) -> ColumnElement[Any]:
         column = elements.columns.get(place.last.name.lower()) if elements is not None else None
         if elements is None or column is None or elements.source is not V:
             raise ScimError(400, "invalidPath", f"sortBy: '{path[:100]}' cannot be sorted by.")
-        first = select(column[0]).where(*elements.scope, elements.owner == compiler.id)
+        first = select(_sortable(column[0], place)).where(*elements.scope, elements.owner == compiler.id)
         return first.order_by(V.c.is_primary.desc(), V.c.position).limit(1).scalar_subquery()
     if place.last.sub:
         raise ScimError(400, "invalidPath", f"sortBy: '{path[:100]}' is complex; name a sub-attribute.")
-    return compiler.column(place)[0]
+    return _sortable(compiler.column(place)[0], place)
 
+
+def _sortable(column: ColumnElement[Any], place: Place) -> ColumnElement[Any]:
+    """Give a boolean as text: what is sorted by goes into a cursor and comes back from it."""
+    if place.last.type != "boolean":
+        return column
+    return case((column.is_(true()), literal_column("'true'", Text())), else_=literal_column("'false'", Text()))
 
 
 def elements_clause(resource_type: ResourceType, attribute: Attribute, tree: Tree) -> Compiled:

@@ -34,7 +34,9 @@ def read(work: Work, call: Call) -> Answer:
     tag = etag(group.version)
     if unchanged(call.headers, tag):
         return Answer(304, headers={"ETag": tag})
-    return Answer(200, body(work, call, group, listing.wanted(call.query)), {"ETag": tag, "Location": _location(call, group)})
+    return Answer(
+        200, body(work, call, group, listing.wanted(call.query)), {"ETag": tag, "Location": _location(call, group)}
+    )
 
 
 def find(work: Work, call: Call) -> Answer:
@@ -70,7 +72,7 @@ def create(work: Work, call: Call) -> Answer:
     group = provisioning.create_group(work, _record(accepted.resource), members or (), group_id=call.key or None)
     return Answer(
         201,
-        body(work, call, group, wanted),
+        body(work, call, group, wanted) if members else _body(call, group, b"", wanted),
         {"Location": _location(call, group), "ETag": etag(group.version)},
         target_id=group.id,
         changed=[*accepted.resource, *([MEMBERS] if members else [])],
@@ -260,7 +262,10 @@ def _document(group: Group, members: bytes) -> bytes:
 
 def _wants_members(wanted: Wanted) -> bool:
     if wanted.only is not None:
-        return any(name.partition(".")[0] == MEMBERS or name.startswith(f"{CORE_GROUP.lower()}:{MEMBERS}") for name in wanted.only)
+        return any(
+            name.partition(".")[0] == MEMBERS or name.startswith(f"{CORE_GROUP.lower()}:{MEMBERS}")
+            for name in wanted.only
+        )
     return not wanted.without & MEMBERS_KEYS
 
 

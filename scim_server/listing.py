@@ -18,7 +18,7 @@ from sqlalchemy.sql import Select
 
 from app_core import directory
 from app_core.db import KeyText, Statement
-from app_core.directory import GROUP, OF_GROUPS, OF_USERS, G, U
+from app_core.directory import GROUP, GROUPS_OF, OF_GROUPS, OF_USERS, G, U
 from app_core.work import Work
 from scim_server import filters
 from scim_server.errors import ScimError, invalid_value
@@ -153,6 +153,7 @@ class Page:
 
     statement: Statement
     filter: filters.Compiled | None
+    has_groups: bool = False
 
 
 def _selection(resource_type: ResourceType, tree: Tree | None) -> tuple[Select[Any], filters.Compiled | None]:
@@ -170,7 +171,11 @@ def _page(resource_type: ResourceType, tree: Tree | None, sort_by: str | None, d
     offset = bindparam("offset", type_=Integer())
     if sort_by is None:
         # Few rows come out of an index of their own; a planner without statistics would rather walk the ids in order.
-        order = key.concat("") if tree is not None and filters.selective(resource_type, tree) else key
+        few = tree is not None and filters.selective(resource_type, tree)
+        order = key.concat("") if few else key
+        has_groups = few and resource_type.name == "User"
+        if has_groups:
+            chosen = chosen.add_columns(GROUPS_OF)
         if mode == "after":
             chosen = chosen.where(key > bindparam("last", type_=KeyText))
         elif mode == "index" and tree is None:
@@ -179,7 +184,7 @@ def _page(resource_type: ResourceType, tree: Tree | None, sort_by: str | None, d
             chosen = chosen.where(key >= inner.scalar_subquery())
         elif mode == "index":
             chosen = chosen.offset(offset)
-        return Page(Statement(chosen.order_by(order).limit(limit)), compiled)
+        return Page(Statement(chosen.order_by(order).limit(limit)), compiled, has_groups)
     by = filters.sort_key(resource_type, sort_by)
     chosen = chosen.add_columns(by.label("sort_value"))
     if mode.startswith("after"):
@@ -219,6 +224,12 @@ class Found:
     total: int
     start: int
     next_cursor: str | None
+    has_groups: bool = False
+    """Whether rows of users carry their groups; else they are to be read for the whole page at once."""
+
+    def one(self, row: Sequence[Any]) -> "Found":
+        """Give a page of one of these rows."""
+        return Found((row,), 1, 1, None, self.has_groups)
 
 
 def find(work: Work, resource_type: ResourceType, query: Query) -> Found:
@@ -234,12 +245,15 @@ def rows(work: Work, resource_type: ResourceType, query: Query) -> Found:
         return _find_after(work, resource_type, query)
     offset = query.start - 1
     got: Sequence[Sequence[Any]] = ()
+    has_groups = False
     if query.count:
         page = _page(resource_type, _tree(query), query.sort_by, query.descending, "index" if offset else "first")
-        got = _run(work, page, query, limit=query.count, offset=offset)
+        got, has_groups = _run(work, page, query, limit=query.count, offset=offset), page.has_groups
     # A short page that holds something has said how many there are.
     known = offset + len(got) if len(got) < query.count and (got or not offset) else None
-    return Found(got, total(work, resource_type, query.filter) if known is None else known, query.start, None)
+    return Found(
+        got, total(work, resource_type, query.filter) if known is None else known, query.start, None, has_groups
+    )
 
 
 def total(work: Work, resource_type: ResourceType, wanted_filter: Filter | None) -> int:
@@ -265,7 +279,8 @@ def _find_after(work: Work, resource_type: ResourceType, query: Query) -> Found:
     got = got[: query.count]
     known = len(got) if last is None and not more else None
     cursor = _write_cursor(got[-1][0], got[-1][-1] if query.sort_by else None, fingerprint) if more else None
-    return Found(got, total(work, resource_type, query.filter) if known is None else known, 1, cursor)
+    known = total(work, resource_type, query.filter) if known is None else known
+    return Found(got, known, 1, cursor, page.has_groups)
 
 
 def _run(work: Work, page: Page, query: Query, **params: Any) -> Sequence[Sequence[Any]]:
@@ -321,7 +336,11 @@ def list_response(resources: Sequence[bytes], found: Found, *, count: int | None
 
 def project(resource_type: ResourceType, document: bytes, chosen: Wanted) -> bytes:
     """Keep the chosen attributes of a document; `id` and `schemas` always stay (RFC 7643 §7, returned)."""
-    return document if chosen.everything else orjson.dumps(select_attributes(resource_type, orjson.loads(document), chosen))
+    return (
+        document
+        if chosen.everything
+        else orjson.dumps(select_attributes(resource_type, orjson.loads(document), chosen))
+    )
 
 
 def select_attributes(resource_type: ResourceType, document: dict[str, Any], chosen: Wanted) -> dict[str, Any]:

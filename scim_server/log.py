@@ -60,7 +60,8 @@ def exchange(call: Call, status: int, error: ScimError | None = None) -> dict[st
     request: dict[str, Any] = {"method": call.method}
     if call.query:
         request["query"] = {
-            name[:40]: masked_filter(value[:500]) if name == "filter" else value[:200] for name, value in call.query.items()
+            name[:40]: masked_filter(value[:500]) if name == "filter" else value[:200]
+            for name, value in call.query.items()
         }
     if call.body:
         request["body"] = _masked_body(call.body)

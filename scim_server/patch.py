@@ -65,7 +65,9 @@ def operations_of(resource_type: ResourceType, body: Any) -> list[Operation]:
     operations = [operation for each in given for operation in _read(resource_type, each)]
     unknown = [operation.path for operation in operations if operation.target is None]
     if unknown and len(unknown) == len(operations):
-        raise invalid_path(unknown[0], f"no schema of {resource_type.name} has this attribute, and the PATCH names no other.")
+        raise invalid_path(
+            unknown[0], f"no schema of {resource_type.name} has this attribute, and the PATCH names no other."
+        )
     return operations
 
 
@@ -113,7 +115,9 @@ def _flattened(resource_type: ResourceType, op: str, value: JsonObject) -> Itera
         if key.lower() in IGNORED:
             # {"id": …, "displayName": …}: tolerated without a path, as the whole resource may be sent.
             continue
-        if isinstance(held, dict) and (urn.lower() in resource_type.extensions or urn.lower() == resource_type.urn.lower()):
+        if isinstance(held, dict) and (
+            urn.lower() in resource_type.extensions or urn.lower() == resource_type.urn.lower()
+        ):
             for name, inner in held.items():
                 yield _operation(resource_type, op, f"{urn}:{name}", inner)
             continue
@@ -276,7 +280,13 @@ def _selected(
         return
     if not chosen:
         element = _made_from(where, attribute, target.path)
-        if not held and attribute.sub.get("primary") and "primary" not in element and sub is not None and sub.name == "value":
+        if (
+            not held
+            and attribute.sub.get("primary")
+            and "primary" not in element
+            and sub is not None
+            and sub.name == "value"
+        ):
             element["primary"] = True
         held, chosen = [*held, element], [element]
     for element in chosen:
@@ -292,7 +302,9 @@ def _selected(
     home[attribute.name] = held
 
 
-def _clear(home: JsonObject, attribute: Attribute, held: list[JsonObject], chosen: list[JsonObject], sub: Attribute | None) -> None:
+def _clear(
+    home: JsonObject, attribute: Attribute, held: list[JsonObject], chosen: list[JsonObject], sub: Attribute | None
+) -> None:
     """Remove the chosen elements, or one sub-attribute of them; an element that then says nothing goes too."""
     if sub is not None:
         for element in chosen:
@@ -363,7 +375,9 @@ def _equalities(where: Filter, attribute: Attribute) -> JsonObject | None:
 
 
 def _is_equality(term: Tree, attribute: Attribute) -> bool:
-    return isinstance(term, Comparison) and term.op == "eq" and term.kind != "null" and term.path.lower() in attribute.sub
+    return (
+        isinstance(term, Comparison) and term.op == "eq" and term.kind != "null" and term.path.lower() in attribute.sub
+    )
 
 
 def _assign(home: JsonObject, name: str, value: Any) -> None:

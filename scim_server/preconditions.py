@@ -12,7 +12,9 @@ def require_match(headers: Mapping[str, str], current: bytes | str) -> None:
     """Refuse a change of a version that the client has not seen. Raises ScimError 412."""
     given = headers.get("if-match")
     if given is not None and not _matches(given, current):
-        raise ScimError(412, None, "The resource has changed since it was read (If-Match): read it again and repeat the change.")
+        raise ScimError(
+            412, None, "The resource has changed since it was read (If-Match): read it again and repeat the change."
+        )
     refused = headers.get("if-none-match")
     if refused is not None and _matches(refused, current):
         raise ScimError(412, None, "The resource exists in the version named by If-None-Match.")

@@ -1,9 +1,5 @@
 """The endpoints of /Users (RFC 7644 §3.3 to §3.6): thin steps between the wire and `provisioning`."""
 
-from collections.abc import Iterable
-
-import orjson
-
 from app_core import credentials, directory, provisioning
 from app_core.directory import User
 from app_core.errors import NotFound
@@ -21,11 +17,15 @@ def read(work: Work, call: Call) -> Answer:
     user = directory.find_user(work, call.key)
     if user is None:
         raise NotFound("User", call.key)
-    groups = _member(directory.groups_of_user(work, user.id))
+    groups = groups_member(user.groups)
     tag = etag(user.version, groups)
     if unchanged(call.headers, tag):
         return Answer(304, headers={"ETag": tag})
-    return Answer(200, body(call, user.document, groups, listing.wanted(call.query)), {"ETag": tag, "Location": f"{call.base}/Users/{user.id}"})
+    return Answer(
+        200,
+        body(call, user.document, groups, listing.wanted(call.query)),
+        {"ETag": tag, "Location": f"{call.base}/Users/{user.id}"},
+    )
 
 
 def find(work: Work, call: Call) -> Answer:
@@ -50,10 +50,11 @@ def page(work: Work, call: Call, found: listing.Found, wanted: Wanted) -> list[b
     """Make the users of a page ready to send; their groups are read at once, each group is written once."""
     if not found.rows:
         return []
-    memberships, names = directory.groups_of_users(work, [row[0] for row in found.rows])
-    # Colleagues are in the same groups: each set of groups is written once.
-    members = {groups: _member([(group_id, names[group_id]) for group_id in groups]) for groups in set(memberships.values())}
-    documents = [with_groups(row[1], members.get(memberships.get(row[0], ()), NO_GROUPS)) for row in found.rows]
+    if found.has_groups:
+        documents = [with_groups(row[1], groups_member(row[2])) for row in found.rows]
+    else:
+        groups = directory.groups_of_users(work, [row[0] for row in found.rows])
+        documents = [with_groups(row[1], groups.get(row[0], NO_GROUPS)) for row in found.rows]
     if wanted.everything:
         # One pass over the whole page fills in the service's address.
         return [b",".join(documents).replace(BASE, call.base_bytes)]
@@ -110,7 +111,7 @@ def delete(work: Work, call: Call) -> Answer:
 
 def _about_to_change(work: Work, call: Call) -> tuple[User, GroupsMember]:
     before = provisioning.lock_user(work, call.key)
-    groups = _member(directory.groups_of_user(work, before.id))
+    groups = groups_member(before.groups)
     require_match(call.headers, etag(before.version, groups))
     return before, groups
 
@@ -145,18 +146,6 @@ def body(call: Call, document: bytes, groups: GroupsMember, wanted: Wanted) -> b
 def etag(version: int, groups: GroupsMember) -> str:
     """Give the weak ETag of a user: its own version, continued by what its groups say."""
     return f'W/"{version}{groups.suffix.decode()}"'
-
-
-def _member(groups: Iterable[tuple[str, str]]) -> GroupsMember:
-    return groups_member(
-        b",".join(
-            [
-                b'{"value":"%b","$ref":"\x01/Groups/%b","display":%b,"type":"direct"}'
-                % (group_id.encode(), group_id.encode(), orjson.dumps(name))
-                for group_id, name in groups
-            ]
-        )
-    )
 
 
 def _password_hash(password: str | None) -> str | None:

@@ -73,6 +73,7 @@ def upgrade() -> None:
         sa.Column("external_key", KEY, nullable=True),
         sa.Column("entra_object_id", KEY, nullable=True),
         sa.Column("extensions", sa.Text(), nullable=True),
+        sa.Column("entry", sa.Text(), nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
         sa.Column("created_at", KEY, nullable=False),
         sa.Column("modified_at", KEY, nullable=False),
