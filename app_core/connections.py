@@ -226,7 +226,7 @@ def _caller(row: Row | None, now: clock.Stamp) -> Caller:
 
 
 def open_with(work: Work, token_hash: str, statement: Statement, params: Params) -> tuple[Caller, Sequence[Row]]:
-    """Run the first statement of a read together with the look-up of its caller: one trip to the database in place of two.
+    """Run the first statement of a read together with the look-up of its caller: one trip to the database, not two.
 
     Sets the tenant of the work. Raises Unauthenticated.
     """

@@ -134,10 +134,9 @@ class Lateral:
             return f"${names.index((name, default)) + 1}{found[2] or ''}"
 
         body = self.PARAMETER.sub(replaced, inner.sql)
-        sql = (
-            f"{columns}, asked.* FROM {self.table} LEFT JOIN LATERAL "  # noqa: S608 - both texts are compiled statements
-            f"(SELECT true AS asked_found, rows.* FROM ({body}) AS rows) AS asked ON true WHERE {condition}"
-        )
+        # Both texts are compiled statements; nothing of a request is in them.
+        found = f"SELECT true AS asked_found, rows.* FROM ({body}) AS rows"  # noqa: S608
+        sql = f"{columns}, asked.* FROM {self.table} LEFT JOIN LATERAL ({found}) AS asked ON true WHERE {condition}"
         return Compiled(sql, tuple(names), inner.lists)
 
 
@@ -180,7 +179,7 @@ def upsert(table: Table) -> Any:
 # statement serves both; SQLite's own compiler has to be told.
 @compiles(postgresql.Insert, "sqlite")
 def _insert_on_sqlite(element: Any, compiler: SQLCompiler, **kw: Any) -> str:
-    return str(compiler.visit_insert(element, **kw))
+    return str(compiler.visit_insert(element, **kw))  # type: ignore[no-untyped-call]
 
 
 class among(ColumnElement[bool]):  # noqa: N801 - reads as an SQL operator
@@ -211,21 +210,19 @@ class json_text(ColumnElement[str]):  # noqa: N801
     inherit_cache = False
     type = Text()
 
-    def __init__(self, column: ColumnElement[str], key: str) -> None:
+    def __init__(self, column: ColumnElement[str], member: str) -> None:
         self.column = column
-        self.key = key
+        self.member = member.replace("'", "''").replace('"', "")
 
 
 @compiles(json_text, "sqlite")
 def _json_text_sqlite(element: json_text, compiler: SQLCompiler, **kw: Any) -> str:
-    key = element.key.replace("'", "''").replace('"', "")
-    return f"json_extract({compiler.process(element.column, **kw)}, '$.\"{key}\"')"
+    return f"json_extract({compiler.process(element.column, **kw)}, '$.\"{element.member}\"')"
 
 
 @compiles(json_text, "postgresql")
 def _json_text_postgresql(element: json_text, compiler: SQLCompiler, **kw: Any) -> str:
-    key = element.key.replace("'", "''").replace('"', "")
-    return f"(CAST({compiler.process(element.column, **kw)} AS JSON) ->> '{key}') COLLATE \"C\""
+    return f"(CAST({compiler.process(element.column, **kw)} AS JSON) ->> '{element.member}') COLLATE \"C\""
 
 
 class position(FunctionElement[int]):  # noqa: N801
@@ -257,7 +254,7 @@ class joined(FunctionElement[str]):  # noqa: N801
 
 @compiles(joined, "sqlite")
 def _joined_sqlite(element: Any, compiler: SQLCompiler, **kw: Any) -> str:
-    return f"group_concat({compiler.process(list(element.clauses)[0], **kw)}, ',')"
+    return f"group_concat({compiler.process(next(iter(element.clauses)), **kw)}, ',')"
 
 
 @compiles(joined, "postgresql")
@@ -381,7 +378,7 @@ def _sqlite_violation(error: sqlite3.IntegrityError) -> Violation:
 class PostgresConnection:
     """An asyncpg connection, driven from inside a greenlet."""
 
-    dialect: Dialect = postgresql.asyncpg.dialect()
+    dialect: Dialect = postgresql.asyncpg.dialect()  # type: ignore[no-untyped-call]
     far = True
 
     def __init__(self, raw: "asyncpg.Connection[Any]") -> None:
@@ -538,7 +535,7 @@ class SqliteDatabase:
             for job, done in batch:
                 answers.append((done, *self._attempt(job)))
             self._raw.execute("COMMIT")
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - the edge of the batch: whatever it is, each waiting job hears of it
             # The commit itself failed (disk full, locked): nobody of the batch may be told otherwise.
             if self._raw.in_transaction:
                 self._raw.execute("ROLLBACK")
@@ -555,7 +552,7 @@ class SqliteDatabase:
         self._raw.execute("SAVEPOINT job")
         try:
             value = job(self._connection)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - travels to whoever waits for the job
             self._raw.execute("ROLLBACK TO job")
             self._raw.execute("RELEASE job")
             return None, error
@@ -638,7 +635,7 @@ class PostgresDatabase:
             return value
 
     def _count_write(self) -> None:
-        """Have statistics taken as the tables fill: after 200 writes of this process, 400, 800, …
+        """Have statistics taken as the tables fill: after 200 writes of this process, 400, 800 and so on.
 
         A plan made on empty tables takes any index that starts with the tenant, and autovacuum looks once a minute.
         """

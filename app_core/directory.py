@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from sqlalchemy import (
     BigInteger,
+    BindParameter,
     ColumnElement,
     ForeignKeyConstraint,
     Index,
@@ -218,7 +219,8 @@ M = table_of(DirectoryMembershipRow)
 N = table_of(DirectoryNestingRow)
 C = table_of(DirectoryTallyRow)
 
-tenant, directory_of = bindparam("tenant_id"), bindparam("connection_id")
+tenant: BindParameter[str] = bindparam("tenant_id")
+directory_of: BindParameter[str] = bindparam("connection_id")
 GROUPS_OF = (
     select(joined(G.c.entry, M.c.group_id))
     .select_from(M.join(G, (G.c.tenant_id == M.c.tenant_id) & (G.c.id == M.c.group_id)))
@@ -677,6 +679,6 @@ def members_of_groups(work: Work, group_ids: Sequence[str]) -> dict[str, bytes]:
         return {}
     found: dict[str, list[str]] = {}
     for statement in (MEMBERS_OF_GROUPS, NESTED_OF_GROUPS):
-        for group_id, text in work.rows(statement, ids=list(group_ids)):
-            found.setdefault(group_id, []).append(text)
+        for group_id, members in work.rows(statement, ids=list(group_ids)):
+            found.setdefault(group_id, []).append(members)
     return {group_id: ",".join(parts).encode() for group_id, parts in found.items()}

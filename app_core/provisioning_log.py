@@ -129,7 +129,7 @@ def latest(work: Work, *, count: int = 100, before: str = "~") -> list[dict[str,
 
 
 def purge(connection: Connection, tenant_id: str, until_seconds: float, *, count: int = 500) -> int:
-    """Remove up to `count` of a tenant's entries older than an instant (seconds since the epoch); give how many went."""
+    """Remove up to `count` of a tenant's entries older than an instant (epoch seconds); give how many went."""
     # Entry ids sort by time, so the oldest lie together at the front of the key.
     return connection.run(PURGE, {"tenant_id": tenant_id, "before": first_id_of(until_seconds), "count": count})
 

@@ -10,7 +10,7 @@ class JsonLines(logging.Formatter):
     """Write a record as one line of JSON."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Give the line. Arguments of exceptions may hold a client's values, so only their types and places are told."""
+        """Give the line. An exception's text may hold a client's values, so only its type and place are told."""
         line = {
             "at": clock.stamp(record.created),
             "level": record.levelname.lower(),

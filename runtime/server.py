@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+from collections.abc import Callable
 
 import uvicorn
 
@@ -18,12 +19,17 @@ KEEP_ALIVE = 75
 def serve(settings: Settings, *, host: str, port: int, worker: bool) -> int:
     """Serve until SIGTERM or SIGINT; requests in flight are answered first. Gives the exit code."""
     process_log.set_up(settings.log_level)
-    try:
-        from uvloop import new_event_loop
-    except ImportError:
-        from asyncio import new_event_loop
-    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         return runner.run(_serve(settings, host, port, worker))
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Give uvloop's loop where there is one (not on Windows)."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
 
 
 async def _serve(settings: Settings, host: str, port: int, worker: bool) -> int:

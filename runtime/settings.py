@@ -1,4 +1,4 @@
-"""Environment → frozen settings; the only reader of the environment. Wrong values are refused by the variable's name."""
+"""Environment → frozen settings; the only reader of the environment. Wrong values are refused by name."""
 
 import os
 from collections.abc import Mapping

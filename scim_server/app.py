@@ -29,6 +29,7 @@ MEDIA_TYPE = b"application/scim+json"
 TAKEN = frozenset({"application/scim+json", "application/json"})
 WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 NOTE_USE_EVERY = 60.0
+_NO_SUCH_ID = ScimError(404, None, "No resource has an id with a NUL character.")
 CORRELATION = ("x-request-id", "client-request-id", "x-ms-client-request-id")
 HEADERS = frozenset(
     name.encode()
@@ -147,6 +148,8 @@ class Door:
     ) -> tuple[Call, ScimError | None]:
         """Read a request within the limits; what is wrong with it is told once it is known who asks."""
         method: str = scope["method"]
+        if "\0" in key:
+            return Call(method, self.base, "", {}, headers, b"", self.limits), _NO_SUCH_ID
         call = Call("GET" if method == "HEAD" else method, self.base, key, {}, headers, b"", self.limits)
         raw: bytes = scope["query_string"]
         if len(raw) + len(scope.get("raw_path") or b"") > self.limits.url_bytes:
@@ -156,8 +159,6 @@ class Door:
         try:
             if raw:
                 call.query = query_of(raw)
-            if "\0" in key:
-                raise ScimError(404, None, "No resource has an id with a NUL character.")
             if method in WITH_BODY:
                 _require_media_type(headers)
                 call.body = await _read_body(headers, receive, self.limits.body_bytes)

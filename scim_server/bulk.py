@@ -66,7 +66,7 @@ class Step:
 def run(work: Work, call: Call) -> Answer:
     """Run a bulk request. Raises ScimError for a request that is no BulkRequest or too large."""
     fail_on_errors, steps = _read(call)
-    by_bulk_id = {step.bulk_id: step for step in steps if step.method == "POST" and step.bulk_id}
+    by_bulk_id = {step.bulk_id: step for step in steps if step.method == "POST" and step.bulk_id is not None}
     errors = 0
     later: list[tuple[Step, str]] = []
     for step in _in_order(steps, by_bulk_id):
@@ -137,14 +137,14 @@ def _references(value: Any) -> Iterator[str]:
             yield from _references(each)
 
 
-def _in_order(steps: list[Step], by_bulk_id: dict[str | None, Step]) -> Iterator[Step]:
+def _in_order(steps: list[Step], by_bulk_id: dict[str, Step]) -> Iterator[Step]:
     """Give the operations in the order sent, each after those whose resources it refers to (circles aside)."""
     started: set[int] = set()
     for first in steps:
         stack = [(first, iter(sorted(first.references)))] if first.at not in started else []
         started.add(first.at)
         while stack:
-            step, needs = stack[-1]
+            needs = stack[-1][1]
             need = next(
                 (by_bulk_id[name] for name in needs if name in by_bulk_id and by_bulk_id[name].at not in started), None
             )
@@ -158,9 +158,7 @@ def _in_order(steps: list[Step], by_bulk_id: dict[str | None, Step]) -> Iterator
 # Running ------------------------------------------------------------------------------------------------------------
 
 
-def _run_step(
-    work: Work, call: Call, step: Step, by_bulk_id: dict[str | None, Step], later: list[tuple[Step, str]]
-) -> None:
+def _run_step(work: Work, call: Call, step: Step, by_bulk_id: dict[str, Step], later: list[tuple[Step, str]]) -> None:
     started = clock.ticks()
     found = PATH.fullmatch(urlsplit(step.path).path)
     endpoint, action = ENDPOINTS.get((step.method, found["kind"] if found else ""), (None, "bulk"))
@@ -183,7 +181,7 @@ def _run_step(
     later += [(step, bulk_id) for bulk_id in waiting]
 
 
-def _inner_call(call: Call, step: Step, key: str, by_bulk_id: dict[str | None, Step], waiting: list[str]) -> Call:
+def _inner_call(call: Call, step: Step, key: str, by_bulk_id: dict[str, Step], waiting: list[str]) -> Call:
     if step.method == "POST" and not step.bulk_id:
         raise invalid_syntax(f"Operations[{step.at}]: a POST needs a bulkId.")
     if (step.method == "POST") == bool(key):
@@ -204,7 +202,7 @@ def _inner_call(call: Call, step: Step, key: str, by_bulk_id: dict[str | None, S
     )
 
 
-def _id_of(step: Step, name: str, by_bulk_id: dict[str | None, Step]) -> str:
+def _id_of(step: Step, name: str, by_bulk_id: dict[str, Step]) -> str:
     target = by_bulk_id.get(name)
     if target is None:
         raise invalid_value(f"Operations[{step.at}]", f"no POST of this request has the bulkId '{name[:60]}'.")
@@ -232,7 +230,7 @@ def _without(data: Any, names: set[str]) -> Any:
     }
 
 
-def _close_circles(work: Work, later: list[tuple[Step, str]], by_bulk_id: dict[str | None, Step]) -> None:
+def _close_circles(work: Work, later: list[tuple[Step, str]], by_bulk_id: dict[str, Step]) -> None:
     """Put the members in that were not there when their group was made; a group that cannot have them is taken back."""
     for step, bulk_id in later:
         if step.answer is None:

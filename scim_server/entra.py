@@ -31,7 +31,7 @@ def unassigned(value: Any) -> bool:
 
 
 def manager(value: Any) -> Any:
-    """Read a manager as text, object or list: `"value": "271"`, `{"value": "271"}`, `[{"$ref": "…", "value": "271"}]`."""
+    """Read a manager as text, object or list: `"271"`, `{"value": "271"}`, `[{"$ref": "…", "value": "271"}]`."""
     if isinstance(value, list):
         value = value[0] if value else None
     if isinstance(value, str):
@@ -40,10 +40,9 @@ def manager(value: Any) -> Any:
 
 
 def role(value: Any) -> Any:
-    """Unwrap a role that comes as JSON inside a string.
+    r"""Unwrap a role that comes as JSON inside a string; what POST calls `display` may be `displayName` here.
 
-    `{"op": "Add", "path": "roles", "value": [{"value": "{\\"id\\": \\"06b0…\\", \\"value\\": \\"25\\", \\"displayName\\": \\"R\\"}"}]}`;
-    what POST calls `display` may be called `displayName` here.
+    `{"path": "roles", "value": [{"value": "{\"id\": \"06b0…\", \"value\": \"25\", \"displayName\": \"R\"}"}]}`
     """
     if not isinstance(value, dict):
         return value
@@ -77,9 +76,12 @@ def member_ids(value: Any) -> list[str] | None:
         return []
     ids = []
     for each in value if isinstance(value, list) else [value]:
-        if isinstance(each, dict):
-            each = next((held for name, held in each.items() if name.lower() == "value"), None)
-        if not isinstance(each, str) or not each:
+        key = (
+            next((held for name, held in each.items() if name.lower() == "value"), None)
+            if isinstance(each, dict)
+            else each
+        )
+        if not isinstance(key, str) or not key:
             return None
-        ids.append(each)
+        ids.append(key)
     return ids

@@ -301,9 +301,9 @@ def matches(tree: Tree, literals: Sequence[str], attribute: Attribute, element: 
 
 def _holds(comparison: Comparison, literal: str, sub: Attribute, path: str, held: Any) -> bool:
     if sub.type == "boolean":
-        wanted: Any = boolean(literal, path, comparison.op)
+        wanted = boolean(literal, path, comparison.op)
         # A boolean that was never said is false: Entra's roles[primary eq "False"] means those too.
-        return (bool(held) == wanted) == (comparison.op == "eq")
+        return bool((bool(held) == wanted) == (comparison.op == "eq"))
     if comparison.kind == "null":
         return (held is None) == (comparison.op == "eq")
     if held is None:
@@ -646,7 +646,7 @@ def _paths(tree: Tree) -> list[str]:
 
 
 def sort_key(resource_type: ResourceType, path: str) -> ColumnElement[Any]:
-    """Give what a list is sorted by (RFC 7644 §3.4.2.3): of several values the primary or the first. Raises ScimError."""
+    """Give what a list is sorted by (RFC 7644 §3.4.2.3): of several values the primary or the first one."""
     place = resolve(resource_type, path)
     if place is None:
         raise ScimError(400, "invalidPath", f"sortBy: '{path[:100]}' is not an attribute of {resource_type.name}.")

@@ -164,7 +164,7 @@ def _selection(resource_type: ResourceType, tree: Tree | None) -> tuple[Select[A
 
 @lru_cache(maxsize=512)
 def _page(resource_type: ResourceType, tree: Tree | None, sort_by: str | None, descending: bool, mode: str) -> Page:
-    """Make the statement of a page. Modes: `first`, `index`, `after` a cursor, `after-none` (its sort value missing)."""
+    """Make a page's statement. Modes: `first`, `index`, `after` a cursor, `after-none` (its sort value missing)."""
     chosen, compiled = _selection(resource_type, tree)
     key = ID[resource_type.name]
     limit = bindparam("limit", type_=Integer())
@@ -308,13 +308,16 @@ def _read_cursor(cursor: str, fingerprint: int) -> tuple[str, str | None] | None
     """Read a cursor of the same query; None for the first page. Raises ScimError invalidCursor (RFC 9865 §2.1)."""
     if not cursor:
         return None
+    foreign = ScimError(400, "invalidCursor", "The cursor was not made by this server.")
     try:
-        made_for, last, value = orjson.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), b"-_", validate=True))
-        sound = isinstance(last, str) and isinstance(value, str | None) and "\0" not in last + (value or "")
-    except (ValueError, TypeError, binascii.Error):
-        sound = False
-    if not sound:
-        raise ScimError(400, "invalidCursor", "The cursor was not made by this server.")
+        parts = orjson.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), b"-_", validate=True))
+    except (ValueError, binascii.Error):
+        raise foreign from None
+    if not isinstance(parts, list) or len(parts) != 3:
+        raise foreign
+    made_for, last, value = parts
+    if not isinstance(last, str) or not isinstance(value, str | None) or "\0" in last + (value or ""):
+        raise foreign
     if made_for != fingerprint:
         raise ScimError(400, "invalidCursor", "The cursor belongs to another filter or order: start again without it.")
     return last, value

@@ -223,7 +223,7 @@ def _put(home: JsonObject, operation: Operation, attribute: Attribute, path: str
 
 
 def _merge(home: JsonObject, attribute: Attribute, given: JsonObject, taken: JsonObject) -> None:
-    """Set the sub-attributes that were sent and leave the others: `{"path": "name", "value": {"familyName": "New"}}`."""
+    """Set the sub-attributes that were sent, leave the others: `{"path": "name", "value": {"familyName": "New"}}`."""
     merged = {**home.get(attribute.name, {}), **taken}
     for name, value in given.items():
         sub = attribute.sub.get(name.lower())
@@ -233,7 +233,7 @@ def _merge(home: JsonObject, attribute: Attribute, given: JsonObject, taken: Jso
 
 
 def _remove(home: JsonObject, attribute: Attribute, value: Any, patched: Patched) -> None:
-    """Remove an attribute, or only the values listed: `{"op": "Remove", "path": "roles", "value": [{"value": "a"}]}`."""
+    """Remove an attribute, or only the values listed: `{"op": "Remove", "path": "roles", "value": [{…}]}`."""
     if attribute.required:
         raise mutability(attribute.name, "it is required and cannot be removed.")
     held = home.get(attribute.name)

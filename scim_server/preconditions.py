@@ -5,29 +5,32 @@ from collections.abc import Mapping
 
 from scim_server.errors import ScimError
 
+OWN = re.compile(r'-[0-9a-f]{8}"$')
 TAG = re.compile(r'(?:W/)?"([^"]*)"')
 
 
-def require_match(headers: Mapping[str, str], current: bytes | str) -> None:
-    """Refuse a change of a version that the client has not seen. Raises ScimError 412."""
+def require_match(headers: Mapping[str, str], current: str) -> None:
+    """Refuse a change of a version that the client has not seen. Raises ScimError 412.
+
+    A client that read a user without its groups has seen the user's own version: "3" stands for "3-1a2b3c4d" here.
+    """
     given = headers.get("if-match")
-    if given is not None and not _matches(given, current):
+    if given is not None and not _matches(given, current) and not _matches(given, OWN.sub('"', current)):
         raise ScimError(
-            412, None, "The resource has changed since it was read (If-Match): read it again and repeat the change."
+            412, None, "The resource has changed since it was read (If-Match): read it again, then change it."
         )
     refused = headers.get("if-none-match")
     if refused is not None and _matches(refused, current):
         raise ScimError(412, None, "The resource exists in the version named by If-None-Match.")
 
 
-def unchanged(headers: Mapping[str, str], current: bytes | str) -> bool:
+def unchanged(headers: Mapping[str, str], current: str) -> bool:
     """Say whether a read may be answered by 304: the client has this version."""
     given = headers.get("if-none-match")
     return given is not None and _matches(given, current)
 
 
-def _matches(given: str, current: bytes | str) -> bool:
-    tag = current.decode() if isinstance(current, bytes) else current
-    wanted = TAG.fullmatch(tag)
+def _matches(given: str, current: str) -> bool:
+    wanted = TAG.fullmatch(current)
     assert wanted is not None
     return given.strip() == "*" or wanted[1] in TAG.findall(given)

@@ -14,7 +14,7 @@ from scim2_models import CaseExact, ComplexAttribute, Mutability, Reference, Req
 from app_core.resource import CORE_GROUP, CORE_USER, ENTERPRISE_USER, JsonObject
 
 
-class User(scim2_models.User[scim2_models.EnterpriseUser]):
+class User(scim2_models.User[Any]):
     """A person in the customer's directory (RFC 7643 §4.1)."""
 
 
@@ -24,7 +24,7 @@ class Manager(ComplexAttribute):
     value: Annotated[str | None, Required.false, CaseExact.true] = None
     """The id of the User's manager, as the directory sent it."""
 
-    ref: Annotated[Reference[scim2_models.User] | None, Required.false] = Field(
+    ref: Annotated[Reference[scim2_models.User[Any]] | None, Required.false] = Field(
         None, serialization_alias="$ref", validation_alias="$ref"
     )
     """The URI of the User's manager, as the directory sent it."""
@@ -36,7 +36,7 @@ class Manager(ComplexAttribute):
 class EnterpriseUser(scim2_models.EnterpriseUser):
     """The enterprise extension (RFC 7643 §4.3)."""
 
-    manager: Manager | None = None
+    manager: Manager | None = None  # type: ignore[assignment]
     """The User's manager."""
 
 
@@ -46,7 +46,7 @@ class GroupMember(ComplexAttribute):
     value: Annotated[str | None, Mutability.immutable, CaseExact.true] = None
     """The id of the member."""
 
-    ref: Annotated[Reference[scim2_models.User | scim2_models.Group] | None, Mutability.immutable] = Field(
+    ref: Annotated[Reference[scim2_models.User[Any] | scim2_models.Group] | None, Mutability.immutable] = Field(
         None, serialization_alias="$ref", validation_alias="$ref"
     )
     """The URI of the member."""
