@@ -14,6 +14,7 @@ import orjson
 from sqlalchemy import ForeignKeyConstraint, Index, Integer, Text, bindparam, delete, insert, select
 from sqlmodel import Field, SQLModel
 
+from app_core.credentials import TOKEN_PREFIX
 from app_core.db import Connection, KeyText, Statement, table_of
 from app_core.ids import first_id_of, new_id
 from app_core.resource import GUID
@@ -97,7 +98,7 @@ PURGE = Statement(
 
 
 def record(work: Work, entry: Entry) -> None:
-    """Write an entry down."""
+    """Write an entry down; a token that somebody put where it does not belong is masked in all of it."""
     work.run(
         INSERT,
         id=new_id(),
@@ -107,13 +108,13 @@ def record(work: Work, entry: Entry) -> None:
         actor=work.actor.id,
         action=entry.action,
         target_type=entry.target_type,
-        target_id=entry.target_id,
+        target_id=_without_tokens(entry.target_id),
         outcome=entry.outcome,
         status=entry.status,
         reason_code=entry.reason_code,
-        reason=entry.reason,
-        changed=orjson.dumps(entry.changed).decode(),
-        exchange=None if entry.exchange is None else orjson.dumps(entry.exchange).decode(),
+        reason=_without_tokens(entry.reason),
+        changed=_without_tokens(orjson.dumps(entry.changed).decode()),
+        exchange=None if entry.exchange is None else _without_tokens(orjson.dumps(entry.exchange).decode()),
         correlation_id=work.correlation_id,
         duration_us=entry.duration_us,
     )
@@ -138,10 +139,15 @@ def purge(connection: Connection, tenant_id: str, until_seconds: float, *, count
 
 MASK = "•••"
 # What classifies a request or shows its shape; every other text may be personal, unless it is a GUID.
-PLAIN = frozenset({"schemas", "id", "op", "type", "primary", "active", "method", "bulkid", "version", "resourcetype"})
+PLAIN = frozenset({"schemas", "id", "op", "type", "method", "bulkid", "version", "resourcetype"})
 CLASSES = frozenset({"work", "home", "other", "mobile", "fax", "pager", "true", "false"})
+TOKEN = re.compile(rf"{TOKEN_PREFIX}[\w-]{{16,}}")
 LITERAL = re.compile(r'"([^"]*)"')
 DEPTH, LENGTH, GUID_LENGTH = 8, 50, 36
+
+
+def _without_tokens(text: str | None) -> str | None:
+    return TOKEN.sub(MASK, text) if text is not None and TOKEN_PREFIX in text else text
 
 
 def masked(value: Any, key: str = "", depth: int = 0) -> Any:
@@ -155,10 +161,9 @@ def masked(value: Any, key: str = "", depth: int = 0) -> Any:
     if kind is str:
         if key == "path":
             return masked_filter(value[:500])
-        plain = (
-            not value or (key in PLAIN and len(value) <= 200) or (len(value) == GUID_LENGTH and GUID.fullmatch(value))
-        )
-        return value if plain else MASK
+        if not value or (key in PLAIN and len(value) <= 200) or value.lower() in CLASSES:
+            return value
+        return value if len(value) == GUID_LENGTH and GUID.fullmatch(value) else MASK
     if depth > DEPTH:
         return MASK
     if kind is dict:

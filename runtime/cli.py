@@ -10,14 +10,17 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
+from sqlalchemy.exc import DBAPIError
+
 from app_core import clock, connections, tenants
 from app_core.db import Connection, is_sqlite, open_database, open_sqlite, sqlite_path
 from app_core.errors import DomainError, Invalid
 from app_core.migrations import upgrade
-from runtime.settings import Settings, WrongSetting, load
+from runtime.settings import PREFIX, Settings, WrongSetting, load
 
 T = TypeVar("T")
 UNITS = {"h": 3600, "d": 86400, "y": 365 * 86400}
+LONGEST = 100 * UNITS["y"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -40,7 +43,7 @@ def _parser() -> argparse.ArgumentParser:
 
     serve = commands.add_parser("serve", help="bring the schema up to date and serve")
     serve.add_argument("--host", default="127.0.0.1", help="address to listen on (default %(default)s)")
-    serve.add_argument("--port", type=int, default=8000, help="port to listen on (default %(default)s)")
+    serve.add_argument("--port", type=_port, default=8000, help="port to listen on (default %(default)s)")
     serve.add_argument("--database-url", help="instead of SCIM_SERVER_DATABASE_URL")
     serve.add_argument("--no-worker", action="store_true", help="leave background work to other processes")
     serve.set_defaults(run=_serve)
@@ -90,7 +93,16 @@ def _duration(text: str) -> float:
     found = re.fullmatch(r"(\d{1,5})([hdy])", text)
     if found is None:
         raise argparse.ArgumentTypeError(f"'{text}' is not a span such as 12h, 90d or 2y")
-    return int(found[1]) * UNITS[found[2]]
+    seconds = int(found[1]) * UNITS[found[2]]
+    if seconds > LONGEST:
+        raise argparse.ArgumentTypeError(f"'{text}' is longer than 100y")
+    return seconds
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a port: a number up to 65535, 0 for any free one")
+    return int(text)
 
 
 # Serving ------------------------------------------------------------------------------------------------------------
@@ -99,12 +111,12 @@ def _duration(text: str) -> float:
 def _serve(settings: Settings, options: argparse.Namespace) -> int:
     from runtime import server
 
-    upgrade(settings.database_url)
+    _upgrade(settings)
     return server.serve(settings, host=options.host, port=options.port, worker=not options.no_worker)
 
 
 def _migrate(settings: Settings, options: argparse.Namespace) -> None:
-    upgrade(settings.database_url)
+    _upgrade(settings)
     print("The schema is up to date.")
 
 
@@ -113,6 +125,10 @@ def _backup(settings: Settings, options: argparse.Namespace) -> None:
         raise Invalid("PostgreSQL has its own tools for this: use pg_dump or a base backup.")
     if options.file.exists():
         raise Invalid(f"{options.file} exists already.")
+    if not Path(sqlite_path(settings.database_url)).is_file():
+        raise Invalid(f"There is no database at {sqlite_path(settings.database_url)}.")
+    if not options.file.absolute().parent.is_dir():
+        raise Invalid(f"There is no folder {options.file.absolute().parent}.")
     source, target = open_sqlite(sqlite_path(settings.database_url)), open_sqlite(str(options.file))
     source.backup(target)
     target.close()
@@ -192,7 +208,7 @@ def _scim_url(settings: Settings) -> str:
 
 
 def _in_transaction(settings: Settings, job: Callable[[Connection], T]) -> T:
-    upgrade(settings.database_url)
+    _upgrade(settings)
 
     async def run() -> T:
         database = await open_database(settings.database_url)
@@ -202,6 +218,14 @@ def _in_transaction(settings: Settings, job: Callable[[Connection], T]) -> T:
             await database.close()
 
     return asyncio.run(run())
+
+
+def _upgrade(settings: Settings) -> None:
+    try:
+        upgrade(settings.database_url)
+    except (OSError, DBAPIError) as error:
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        raise Invalid(f"{PREFIX}DATABASE_URL: the database cannot be used: {cause}") from error
 
 
 def _print(options: argparse.Namespace, value: Any, text: str) -> None:

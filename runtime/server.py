@@ -57,7 +57,11 @@ async def _serve(settings: Settings, host: str, port: int, worker: bool) -> int:
                 timeout_graceful_shutdown=GRACE,
             )
         )
-        await server.serve()
+        try:
+            await server.serve()
+        except SystemExit:
+            # uvicorn has said why it cannot listen, and would leave with a number of its own.
+            return 1
         return 0 if server.started else 1
     finally:
         await database.close()

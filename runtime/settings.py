@@ -15,16 +15,27 @@ class WrongSetting(Exception):
 
 
 def _database_url(value: str) -> str:
-    if not value.startswith(("sqlite:///", "postgresql://")):
+    # Without a file SQLite would start anew with each connection.
+    without_file = value in ("sqlite:///", "sqlite:///:memory:")
+    if not value.startswith(("sqlite:///", "postgresql://")) or without_file:
         raise ValueError("expected sqlite:///FILE or postgresql://USER:PASSWORD@HOST:PORT/NAME")
     return value
 
 
 def _http_url(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+    if not _is_http_url(value):
         raise ValueError("expected an address such as https://scim.example.com, without a query")
     return value.rstrip("/")
+
+
+def _is_http_url(value: str) -> bool:
+    try:
+        parts = urlsplit(value)
+        port = parts.port
+    except ValueError:
+        return False
+    plain = parts.scheme in ("http", "https") and parts.hostname and port != 0
+    return bool(plain) and not parts.query and not parts.fragment
 
 
 class Settings(BaseModel):

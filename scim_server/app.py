@@ -260,7 +260,7 @@ def _require_media_type(headers: dict[str, str]) -> None:
 async def _read_body(headers: dict[str, str], receive: Receive, limit: int) -> bytes:
     length = headers.get("content-length", "0")
     if length.isdigit() and int(length) > limit:
-        raise ScimError(413, "tooLarge", f"The body is larger than {limit} bytes.")
+        raise ScimError(413, None, f"The body is larger than {limit} bytes.")
     message = await receive()
     body: bytes = message.get("body", b"")
     if not message.get("more_body", False) and len(body) <= limit:
@@ -271,7 +271,7 @@ async def _read_body(headers: dict[str, str], receive: Receive, limit: int) -> b
         chunks.append(message.get("body", b""))
         size += len(chunks[-1])
         if size > limit:
-            raise ScimError(413, "tooLarge", f"The body is larger than {limit} bytes.")
+            raise ScimError(413, None, f"The body is larger than {limit} bytes.")
     return b"".join(chunks)
 
 

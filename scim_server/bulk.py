@@ -188,9 +188,12 @@ def _inner_call(call: Call, step: Step, key: str, by_bulk_id: dict[str, Step], w
         raise invalid_value(f"Operations[{step.at}]", f"{step.method} {step.path} is not possible.")
     if step.method != "DELETE" and step.data is None:
         raise invalid_syntax(f"Operations[{step.at}]: {step.method} needs data.")
+    is_group = step.path.strip("/").startswith("Groups")
+    if is_group and step.method == "POST" and step.bulk_id in step.references:
+        raise invalid_value("members", "a group cannot be a member of itself.")
     ids = {name: _id_of(step, name, by_bulk_id) for name in step.references}
     circular = {name for name in ids if not by_bulk_id[name].done}
-    waiting += sorted(circular) if step.path.strip("/").startswith("Groups") else []
+    waiting += sorted(circular) if is_group else []
     data = _resolved(_without(step.data, circular) if waiting else step.data, ids)
     return replace(
         call,
@@ -224,10 +227,13 @@ def _without(data: Any, names: set[str]) -> Any:
     """Leave out the members that are still to come."""
     if not isinstance(data, dict):
         return data
-    return {
-        name: [each for each in held if not set(_references(each)) & names] if isinstance(held, list) else held
-        for name, held in data.items()
-    }
+    kept = {}
+    for name, held in data.items():
+        if name.lower() == "members" and isinstance(held, list):
+            kept[name] = [each for each in held if not set(_references(each)) & names]
+        elif name.lower() != "members" or not set(_references(held)) & names:
+            kept[name] = held
+    return kept
 
 
 def _close_circles(work: Work, later: list[tuple[Step, str]], by_bulk_id: dict[str, Step]) -> None:

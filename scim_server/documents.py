@@ -4,18 +4,18 @@ Unknown attributes beside known ones are left out and noted, so that a stray map
 unknown extension URNs are kept. A value of the wrong type is refused.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from app_core.resource import JsonObject, UserRecord
 from scim_server import entra
-from scim_server.errors import ScimError, invalid_syntax, invalid_value
+from scim_server.errors import invalid_syntax, invalid_value
 from scim_server.filters import resolve
 from scim_server.schemas import Attribute, ResourceType
 
-FREE = Attribute("", "any")
-"""What stands for an attribute of an extension that is not known here."""
+URN = re.compile(r"urn:[a-z0-9][a-z0-9-]{0,31}:\S+", re.IGNORECASE)
 MAX_NESTING = 12
 IGNORED = frozenset({"schemas", "id", "meta"})
 
@@ -116,7 +116,7 @@ def _put_elsewhere(accepted: Accepted, resource_type: ResourceType, key: str, va
         if place.extension and not home:
             del accepted.resource[place.extension]
         return
-    if key.lower().startswith("urn:") and not key.lower().startswith(resource_type.urn.lower()):
+    if URN.fullmatch(key) and not key.lower().startswith(resource_type.urn.lower()):
         kept = free(value, key)
         if kept is not None:
             accepted.resource[key] = kept
@@ -194,6 +194,3 @@ def free(value: Any, path: str, depth: int = 0) -> Any:
 def _kind_of(value: Any) -> str:
     kinds = {bool: "a boolean", int: "a number", float: "a number", list: "a list", dict: "an object", str: "text"}
     return kinds.get(type(value), "null")
-
-
-__all__ = ["FREE", "Accepted", "ScimError", "accept", "free", "record_of", "require", "take"]

@@ -71,11 +71,13 @@ def _by_cursor(work: Work, call: Call, query: Query) -> Answer:
         raise invalid_value("sortBy", "over several resource types a cursor cannot follow an order; use startIndex.")
     name, _, inner = (query.cursor or "").partition(".")
     kind = GROUP if name == GROUP.name else USER
-    if name not in ("", *PAGES):
+    if query.cursor and name not in PAGES:
         raise ScimError(400, "invalidCursor", "The cursor was not made by this server.")
     found = _rows(work, kind, replace(query, cursor=inner))
     resources = _single(work, call, kind, found, query)
-    following = f"{kind.name}.{found.next_cursor}" if found.next_cursor else f"{GROUP.name}." if kind is USER else None
+    following = f"{kind.name}.{found.next_cursor}" if found.next_cursor else None
+    if kind is USER and following is None:
+        following = f"{GROUP.name}.{listing.start_cursor(GROUP, query)}"
     total = sum(listing.total(work, each, query.filter) for each in RESOURCE_TYPES)
     return Answer(200, listing.list_response(resources, Found((), total, 1, following), by_cursor=True))
 

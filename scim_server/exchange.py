@@ -1,5 +1,7 @@
 """One request as the endpoints see it, and their answer: plain values, no framework."""
 
+import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +13,9 @@ from scim_server.errors import ScimError, invalid_syntax, invalid_value
 
 LIST_RESPONSE = "urn:ietf:params:scim:api:messages:2.0:ListResponse"
 MAX_PARAMETERS = 50
+SHALLOW = 100
+NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+HUGE = re.compile(rb"[\[:,\s]-?\d{19,5000}\s*[,}\]]")
 SEARCH_REQUEST = "urn:ietf:params:scim:api:messages:2.0:SearchRequest"
 
 
@@ -68,18 +73,37 @@ def read_json(body: bytes) -> Any:
         value = orjson.loads(body)
     except ValueError as error:
         raise invalid_syntax(f"The body is not valid JSON: {error}.") from None
-    # PostgreSQL cannot hold NUL in text. The escape is looked for first: parsing again is for suspects only.
-    if b"\\u0000" in body and _holds_nul(value):
+    # PostgreSQL cannot hold NUL in text.
+    if NUL.search(body):
         raise invalid_value("body", "a text holds a NUL character, which cannot be stored.")
+    if body.count(b"{") + body.count(b"[") > SHALLOW:
+        _require_shallow(value)
+    if HUGE.search(body):
+        _require_exact(body)
     return value
 
 
-def _holds_nul(value: Any) -> bool:
-    if isinstance(value, str):
-        return "\0" in value
-    if isinstance(value, dict):
-        return any("\0" in name or _holds_nul(held) for name, held in value.items())
-    return isinstance(value, list) and any(_holds_nul(each) for each in value)
+def _require_shallow(value: Any) -> None:
+    """Refuse what is nested deeper than it could be written again."""
+    try:
+        orjson.dumps(value)
+    except orjson.JSONEncodeError:
+        raise invalid_syntax("The body is nested too deep.") from None
+
+
+def _require_exact(body: bytes) -> None:
+    """Refuse a whole number that would come back as another one: more than 64 bits are read as a float."""
+
+    def exact(digits: str) -> int:
+        number = int(digits)
+        if not -(2**63) <= number < 2**64:
+            raise invalid_value("body", f"the number {digits[:40]} is too large to be kept exactly; send it as text.")
+        return number
+
+    try:
+        json.loads(body, parse_int=exact)
+    except (ValueError, RecursionError):
+        raise invalid_syntax("The body cannot be read.") from None
 
 
 def query_of(raw: bytes) -> dict[str, str]:

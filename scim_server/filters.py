@@ -305,6 +305,8 @@ def _holds(comparison: Comparison, literal: str, sub: Attribute, path: str, held
         # A boolean that was never said is false: Entra's roles[primary eq "False"] means those too.
         return bool((bool(held) == wanted) == (comparison.op == "eq"))
     if comparison.kind == "null":
+        if comparison.op not in ("eq", "ne"):
+            raise invalid_filter(f"'{path}' cannot be compared with null by '{comparison.op}'.")
         return (held is None) == (comparison.op == "eq")
     if held is None:
         return comparison.op == "ne"

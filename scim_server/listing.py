@@ -135,8 +135,6 @@ def _count(given: Mapping[str, Any], limits: Limits, *, by_cursor: bool) -> int:
         count = _number(given, "count", limits.page_size)
     except ScimError as error:
         raise (ScimError(400, "invalidCount", error.detail) if by_cursor else error) from None
-    if by_cursor and count < 0:
-        raise ScimError(400, "invalidCount", "count cannot be negative.")
     return max(0, min(count, limits.max_page_size))
 
 
@@ -297,6 +295,11 @@ def _tree(query: Query) -> Tree | None:
 
 def _fingerprint(resource_type: ResourceType, query: Query) -> int:
     return crc32(repr((resource_type.name, query.filter, query.sort_by, query.descending)).encode())
+
+
+def start_cursor(resource_type: ResourceType, query: Query) -> str:
+    """Make a cursor to the first page of a query."""
+    return _write_cursor("", None, _fingerprint(resource_type, query))
 
 
 def _write_cursor(last: str, value: str | None, fingerprint: int) -> str:

@@ -5,12 +5,15 @@ from typing import Any
 import orjson
 
 from app_core import provisioning_log
-from app_core.provisioning_log import Entry, Outcome, masked, masked_filter
+from app_core.provisioning_log import MASK, Entry, Outcome, masked, masked_filter
 from app_core.work import Work
 from scim_server.errors import ScimError
 from scim_server.exchange import Answer, Call
 
 MAX_EXCHANGE = 64 * 1024
+SHOWN = frozenset(
+    {"attributes", "excludedattributes", "sortby", "sortorder", "startindex", "count", "aadoptscim062020"}
+)
 
 
 def log_success(work: Work, call: Call, action: str, kind: str, answer: Answer, seconds: float) -> None:
@@ -60,7 +63,7 @@ def exchange(call: Call, status: int, error: ScimError | None = None) -> dict[st
     request: dict[str, Any] = {"method": call.method}
     if call.query:
         request["query"] = {
-            name[:40]: masked_filter(value[:500]) if name == "filter" else value[:200]
+            name[:40]: masked_filter(value[:500]) if name == "filter" else value[:200] if name in SHOWN else MASK
             for name, value in call.query.items()
         }
     if call.body:

@@ -12,7 +12,7 @@ from typing import Any
 
 from app_core.resource import JsonObject
 from scim_server import entra
-from scim_server.documents import FREE, IGNORED, free, require, take
+from scim_server.documents import IGNORED, URN, free, require, take
 from scim_server.errors import invalid_path, invalid_syntax, invalid_value, mutability, no_target
 from scim_server.filters import Comparison, Filter, Logical, Tree, boolean, matches, parse, resolve
 from scim_server.schemas import Attribute, ResourceType
@@ -99,13 +99,25 @@ def _read(resource_type: ResourceType, given: Any) -> Iterator[Operation]:
     if path is not None and path.strip():
         if op != "remove" and "value" not in parts:
             raise invalid_value(path.strip(), f"{op} needs a value.")
-        yield _operation(resource_type, op, path.strip(), value)
+        yield from _located(resource_type, op, path.strip(), value)
         return
     if op == "remove":
         raise no_target("")
     if not isinstance(value, dict):
         raise invalid_value("value", f"{op} without a path needs an object with attributes.")
     yield from _flattened(resource_type, op, value)
+
+
+def _located(resource_type: ResourceType, op: str, path: str, value: Any) -> Iterator[Operation]:
+    """Read an operation with a path; one on a whole known extension is taken apart into its attributes."""
+    urn = entra.extension_urn(path)
+    if urn.lower() not in resource_type.extensions or op == "remove" or entra.unassigned(value):
+        yield _operation(resource_type, op, path, value)
+        return
+    if not isinstance(value, dict):
+        raise invalid_value(path, "an extension must be a JSON object.")
+    for name, held in value.items():
+        yield _operation(resource_type, op, f"{urn}:{name}", held)
 
 
 def _flattened(resource_type: ResourceType, op: str, value: JsonObject) -> Iterator[Operation]:
@@ -115,9 +127,10 @@ def _flattened(resource_type: ResourceType, op: str, value: JsonObject) -> Itera
         if key.lower() in IGNORED:
             # {"id": …, "displayName": …}: tolerated without a path, as the whole resource may be sent.
             continue
-        if isinstance(held, dict) and (
-            urn.lower() in resource_type.extensions or urn.lower() == resource_type.urn.lower()
-        ):
+        if urn.lower() in resource_type.extensions:
+            yield from _located(resource_type, op, urn, held)
+            continue
+        if urn.lower() == resource_type.urn.lower() and isinstance(held, dict):
             for name, inner in held.items():
                 yield _operation(resource_type, op, f"{urn}:{name}", inner)
             continue
@@ -160,13 +173,12 @@ def target_of(resource_type: ResourceType, path: str) -> Target | None:
 
 
 def _free_target(resource_type: ResourceType, path: str, name: str) -> Target | None:
-    lowered = name.lower()
-    if not lowered.startswith("urn:") or lowered.startswith((resource_type.urn.lower(), *resource_type.extensions)):
+    if name.lower().startswith((resource_type.urn.lower(), *resource_type.extensions)):
         return None
     if BARE_URN.fullmatch(name):
         return Target(path, name, None)
     urn, _, attribute = name.rpartition(":")
-    return Target(path, urn, Attribute(attribute, "any"))
+    return Target(path, urn, Attribute(attribute, "any")) if URN.fullmatch(urn) and attribute else None
 
 
 # Applying -----------------------------------------------------------------------------------------------------------
@@ -385,6 +397,3 @@ def _assign(home: JsonObject, name: str, value: Any) -> None:
         home.pop(name, None)
     else:
         home[name] = value
-
-
-__all__ = ["FREE", "Operation", "Patched", "Target", "apply", "operations_of", "target_of"]

@@ -5,17 +5,13 @@ from collections.abc import Mapping
 
 from scim_server.errors import ScimError
 
-OWN = re.compile(r'-[0-9a-f]{8}"$')
 TAG = re.compile(r'(?:W/)?"([^"]*)"')
 
 
 def require_match(headers: Mapping[str, str], current: str) -> None:
-    """Refuse a change of a version that the client has not seen. Raises ScimError 412.
-
-    A client that read a user without its groups has seen the user's own version: "3" stands for "3-1a2b3c4d" here.
-    """
+    """Refuse a change of a version that the client has not seen. Raises ScimError 412."""
     given = headers.get("if-match")
-    if given is not None and not _matches(given, current) and not _matches(given, OWN.sub('"', current)):
+    if given is not None and not _matches(given, current):
         raise ScimError(
             412, None, "The resource has changed since it was read (If-Match): read it again, then change it."
         )

@@ -128,7 +128,9 @@ SCHEMAS: dict[str, JsonObject] = {
 """The published schemas by URN, as JSON."""
 
 COMMON = {
-    "schemas": Attribute("schemas", "string", multi_valued=True, case_exact=True, returned="always"),
+    "schemas": Attribute(
+        "schemas", "string", multi_valued=True, case_exact=True, mutability="readOnly", returned="always"
+    ),
     "id": Attribute("id", "string", case_exact=True, mutability="readOnly", returned="always", uniqueness="server"),
     "externalid": Attribute("externalId", "string", case_exact=True),
     "meta": Attribute(

@@ -5,7 +5,6 @@ from app_core.directory import User
 from app_core.errors import NotFound
 from app_core.resource import (
     BASE,
-    CORE_USER,
     NO_GROUPS,
     GroupsMember,
     attributes_of,
@@ -18,8 +17,6 @@ from scim_server.exchange import Answer, Call
 from scim_server.listing import Wanted
 from scim_server.preconditions import require_match, unchanged
 from scim_server.schemas import USER
-
-GROUPS_KEYS = frozenset({"groups", f"{CORE_USER.lower()}:groups"})
 
 
 def read(work: Work, call: Call) -> Answer:
@@ -60,9 +57,6 @@ def page(work: Work, call: Call, found: listing.Found, wanted: Wanted) -> list[b
     """Make the users of a page ready to send; their groups are read at once, each group is written once."""
     if not found.rows:
         return []
-    if wanted.only is None and wanted.without and wanted.without <= GROUPS_KEYS:
-        # Without groups a page is what is stored: nothing more is read, nothing taken apart.
-        return [b",".join([with_groups(row[1], NO_GROUPS) for row in found.rows]).replace(BASE, call.base_bytes)]
     if found.has_groups:
         documents = [with_groups(row[1], groups_member(row[2])) for row in found.rows]
     else:

@@ -1,0 +1,1 @@
+"""What other programs sent: recorded exchanges and the replayer that runs them."""
