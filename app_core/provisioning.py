@@ -12,7 +12,16 @@ from app_core.db import Violation
 from app_core.directory import Group, User
 from app_core.errors import GroupNameTaken, Invalid, NotFound, UnknownMembers, UserNameTaken
 from app_core.ids import new_id
-from app_core.resource import JsonObject, UserRecord, attributes_of, entra_object_id, external_key, fold, group_entry
+from app_core.resource import (
+    JsonObject,
+    UserRecord,
+    attributes_of,
+    entra_object_id,
+    external_key,
+    fold,
+    group_entry,
+    indexed,
+)
 from app_core.work import Work
 
 # Users --------------------------------------------------------------------------------------------------------------
@@ -218,9 +227,9 @@ def _require_own_name(work: Work, record: GroupRecord, group_id: str) -> None:
 def _columns(group_id: str, record: GroupRecord) -> dict[str, str | None]:
     return {
         "display_name": record.display_name,
-        "display_key": fold(record.display_name),
+        "display_key": indexed("displayName", fold(record.display_name)),
         "external_id": record.external_id,
-        "external_key": None if record.external_id is None else external_key(record.external_id),
+        "external_key": None if record.external_id is None else indexed("externalId", external_key(record.external_id)),
         "entra_object_id": entra_object_id(record.external_id),
         "extensions": record.extensions,
         "entry": group_entry(group_id, record.display_name),

@@ -9,12 +9,14 @@ import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any, NamedTuple, TypeAlias
 from zlib import crc32
 
 import orjson
 
 from app_core.clock import Stamp
+from app_core.errors import Invalid
 
 JsonObject: TypeAlias = dict[str, Any]
 
@@ -59,6 +61,24 @@ def entra_object_id(external_id: str | None) -> str | None:
     return external_id.lower() if external_id is not None and GUID.fullmatch(external_id) else None
 
 
+MAX_KEY = 2048
+"""Bytes of a key in an index: PostgreSQL's pages hold 2,704."""
+
+
+def indexed(attribute: str, key: str) -> str:
+    """Give a key that an index can hold. Raises Invalid for one that is too long."""
+    if len(key) * 4 > MAX_KEY and len(key.encode()) > MAX_KEY:
+        raise Invalid(f"{attribute}: it is longer than {MAX_KEY} bytes, which cannot be searched for.")
+    return key
+
+
+def value_key(folded: str | None) -> str | None:
+    """Give the key that finds a value of a multi-valued attribute; of a long one (a photo, a certificate) its hash."""
+    if folded is None or len(folded) * 4 <= MAX_KEY or len(folded.encode()) <= MAX_KEY:
+        return folded
+    return "sha256:" + sha256(folded.encode()).hexdigest()
+
+
 @dataclass(frozen=True, slots=True)
 class Element:
     """One value of a multi-valued attribute, as the index table holds it."""
@@ -96,11 +116,11 @@ class UserRecord:
         external_id, display_name = self.external_id, self.resource.get("displayName")
         return {
             "user_name": self.user_name,
-            "user_name_key": fold(self.user_name),
+            "user_name_key": indexed("userName", fold(self.user_name)),
             "external_id": external_id,
-            "external_key": None if external_id is None else external_key(external_id),
+            "external_key": None if external_id is None else indexed("externalId", external_key(external_id)),
             "entra_object_id": entra_object_id(external_id),
-            "display_key": None if display_name is None else fold(display_name),
+            "display_key": None if display_name is None else indexed("displayName", fold(display_name)),
             "active": self.active,
             "search": self.search(),
         }
@@ -141,7 +161,9 @@ def _element(attribute: str, at: int, value: JsonObject) -> Element:
         if isinstance(held, str):
             flat[key] = held if f"{attribute}.{key}" in CASE_EXACT else fold(held)
     is_primary = bool(value.get("primary"))
-    return Element(attribute, at, flat.get("value"), flat.get("type"), is_primary, orjson.dumps(flat).decode())
+    return Element(
+        attribute, at, value_key(flat.get("value")), flat.get("type"), is_primary, orjson.dumps(flat).decode()
+    )
 
 
 def schemas_of(resource: Mapping[str, Any]) -> list[str]:

@@ -12,7 +12,7 @@ from typing import Any
 from app_core.resource import JsonObject, UserRecord
 from scim_server import entra
 from scim_server.errors import invalid_syntax, invalid_value
-from scim_server.filters import resolve
+from scim_server.filters import Place, resolve
 from scim_server.schemas import Attribute, ResourceType
 
 URN = re.compile(r"urn:[a-z0-9][a-z0-9-]{0,31}:\S+", re.IGNORECASE)
@@ -72,6 +72,17 @@ def take(attribute: Attribute, value: Any, path: str, notes: list[str]) -> Any:
     return elements or None
 
 
+def is_foreign(resource_type: ResourceType, urn: str) -> bool:
+    """Say whether a name is the URN of an extension that is not known here, not something of a known schema."""
+    known = (resource_type.urn.lower(), *resource_type.extensions)
+    return URN.fullmatch(urn) is not None and not urn.lower().startswith(known)
+
+
+def urn_as_kept(urn: str) -> str:
+    """Give a URN with its scheme in lower case, which is one in any case (RFC 8141 §3.1)."""
+    return "urn:" + urn[4:]
+
+
 def record_of(resource: JsonObject, *, active: bool) -> UserRecord:
     """Give what the core stores of a user. `active` counts where the resource does not say it."""
     return UserRecord(resource, active=resource.get("active", active))
@@ -106,22 +117,29 @@ def _put_elsewhere(accepted: Accepted, resource_type: ResourceType, key: str, va
         return
     place = resolve(resource_type, key)
     if place is not None:
-        home = accepted.resource.setdefault(place.extension, {}) if place.extension else accepted.resource
-        if place.sub is not None and not place.attribute.multi_valued:
-            taken = take(place.sub, value, key, accepted.notes)
-            if taken is not None:
-                home.setdefault(place.attribute.name, {})[place.sub.name] = taken
-        else:
-            _put(accepted, home, place.attribute, value, key)
-        if place.extension and not home:
-            del accepted.resource[place.extension]
+        _put_place(accepted, place, key, value)
         return
-    if URN.fullmatch(key) and not key.lower().startswith(resource_type.urn.lower()):
+    if is_foreign(resource_type, key):
         kept = free(value, key)
         if kept is not None:
-            accepted.resource[key] = kept
+            accepted.resource[urn_as_kept(key)] = kept
         return
     accepted.notes.append(key)
+
+
+def _put_place(accepted: Accepted, place: Place, key: str, value: Any) -> None:
+    """Put a flattened name, or one without its URN: `"name.givenName"`, `"manager"`, `"urn:…:User:department"`."""
+    if place.attribute.read_only or place.last.read_only:
+        return
+    home = accepted.resource.setdefault(place.extension, {}) if place.extension else accepted.resource
+    if place.sub is None or place.attribute.multi_valued:
+        _put(accepted, home, place.attribute, value, key)
+    else:
+        taken = take(place.sub, value, key, accepted.notes)
+        if taken is not None:
+            home.setdefault(place.attribute.name, {})[place.sub.name] = taken
+    if place.extension and not home:
+        del accepted.resource[place.extension]
 
 
 def _put_extension(accepted: Accepted, urn: str, attributes: Mapping[str, Attribute], value: Any) -> None:

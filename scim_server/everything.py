@@ -30,7 +30,11 @@ def search(work: Work, call: Call, query: Query) -> Answer:
     if query.cursor is not None:
         return _by_cursor(work, call, query)
     totals = {each.name: listing.total(work, each, query.filter) for each in RESOURCE_TYPES}
-    resources = _sorted(work, call, query) if query.sort_by else _one_after_the_other(work, call, query, totals)
+    resources = (
+        _sorted(work, call, query, sum(totals.values()))
+        if query.sort_by
+        else _one_after_the_other(work, call, query, totals)
+    )
     found = Found((), sum(totals.values()), query.start, None)
     return Answer(200, listing.list_response(resources, found, by_cursor=False))
 
@@ -48,8 +52,12 @@ def _one_after_the_other(work: Work, call: Call, query: Query, totals: dict[str,
     return resources
 
 
-def _sorted(work: Work, call: Call, query: Query) -> list[bytes]:
+def _sorted(work: Work, call: Call, query: Query, total: int) -> list[bytes]:
     """Merge the sorted fronts of all types; a type without the attribute counts as without a value."""
+    if not any(filters.resolve(kind, query.sort_by or "") for kind in RESOURCE_TYPES):
+        raise ScimError(400, "invalidPath", f"sortBy: '{query.sort_by}' is not an attribute of any resource type.")
+    if query.start > total:
+        return []
     candidates: list[tuple[Any, ResourceType, Any]] = []
     for kind in RESOURCE_TYPES:
         has = filters.resolve(kind, query.sort_by or "") is not None
@@ -57,8 +65,6 @@ def _sorted(work: Work, call: Call, query: Query) -> list[bytes]:
         for row in _rows(work, kind, front).rows:
             value = row[-1] if has else None
             candidates.append(((value is None, value or "", row[0]), kind, row))
-    if not any(filters.resolve(kind, query.sort_by or "") for kind in RESOURCE_TYPES):
-        raise ScimError(400, "invalidPath", f"sortBy: '{query.sort_by}' is not an attribute of any resource type.")
     candidates.sort(key=lambda each: each[0][:2], reverse=query.descending)
     chosen = candidates[query.start - 1 : query.start - 1 + query.count]
     return [

@@ -32,7 +32,7 @@ from sqlalchemy.sql import FromClause
 
 from app_core.db import json_text, position
 from app_core.directory import G, M, N, U, V, tenant
-from app_core.resource import CASE_EXACT, external_key, fold
+from app_core.resource import CASE_EXACT, external_key, fold, value_key
 from scim_server.errors import ScimError, invalid_filter
 from scim_server.schemas import Attribute, ResourceType
 
@@ -419,7 +419,6 @@ def _elements(resource_type: ResourceType, attribute: Attribute) -> _Elements | 
         columns = {
             sub: (json_text(V.c.element, sub), str if f"{name}.{sub}" in CASE_EXACT else fold) for sub in attribute.sub
         }
-        columns |= {"value": (V.c.value_key, columns["value"][1])} if "value" in columns else {}
         columns |= {"type": (V.c.type_key, fold), "primary": (V.c.is_primary, str)}
         return _Elements(V, V.c.user_id, (V.c.tenant_id == tenant, V.c.attribute == name), columns)
     return None
@@ -523,6 +522,10 @@ class _Compiler:
             raise invalid_filter(f"'{attribute.name}.{sub.name}' cannot be filtered by.")
         if isinstance(tree, Present):
             return found[0].is_(true()) if sub.type == "boolean" else found[0].is_not(None)
+        if tree.op == "eq" and sub.name == "value" and elements.source is V and tree.kind != "null":
+            # The index holds a long value by its hash, so only equality can use it.
+            read = found[1]
+            found = V.c.value_key, lambda literal: value_key(read(literal)) or ""
         return self.compare(*found, sub, tree)
 
     def compare(

@@ -12,7 +12,7 @@ from typing import Any
 
 from app_core.resource import JsonObject
 from scim_server import entra
-from scim_server.documents import IGNORED, URN, free, require, take
+from scim_server.documents import IGNORED, URN, free, is_foreign, require, take, urn_as_kept
 from scim_server.errors import invalid_path, invalid_syntax, invalid_value, mutability, no_target
 from scim_server.filters import Comparison, Filter, Logical, Tree, boolean, matches, parse, resolve
 from scim_server.schemas import Attribute, ResourceType
@@ -173,12 +173,12 @@ def target_of(resource_type: ResourceType, path: str) -> Target | None:
 
 
 def _free_target(resource_type: ResourceType, path: str, name: str) -> Target | None:
-    if name.lower().startswith((resource_type.urn.lower(), *resource_type.extensions)):
+    if not is_foreign(resource_type, name):
         return None
     if BARE_URN.fullmatch(name):
-        return Target(path, name, None)
+        return Target(path, urn_as_kept(name), None)
     urn, _, attribute = name.rpartition(":")
-    return Target(path, urn, Attribute(attribute, "any")) if URN.fullmatch(urn) and attribute else None
+    return Target(path, urn_as_kept(urn), Attribute(attribute, "any")) if URN.fullmatch(urn) and attribute else None
 
 
 # Applying -----------------------------------------------------------------------------------------------------------
