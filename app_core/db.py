@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 from urllib.parse import unquote, urlsplit
+from weakref import WeakKeyDictionary
 
 import asyncpg
 import orjson
@@ -79,7 +80,7 @@ class Statement:
     Constants inside the expression are bound as they stand; parameters come from `bindparam("name")`.
     """
 
-    __slots__ = ("_compiled", "core")
+    __slots__ = ("__weakref__", "_compiled", "core")
 
     def __init__(self, core: ClauseElement) -> None:
         self.core = core
@@ -110,7 +111,7 @@ class Lateral:
         self.outer = outer
         self.table = table
         self.columns = columns
-        self._joined: dict[Statement, Statement] = {}
+        self._joined: WeakKeyDictionary[Statement, Statement] = WeakKeyDictionary()
 
     def joined_to(self, inner: Statement) -> Statement:
         """Give the statement that runs both."""

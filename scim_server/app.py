@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from starlette.convertors import PathConvertor, register_url_convertor
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
@@ -35,6 +36,15 @@ HEADERS = frozenset(
     name.encode()
     for name in ("authorization", "content-type", "content-length", "if-match", "if-none-match", *CORRELATION)
 )
+
+
+class _AnyPath(PathConvertor):
+    """The rest of a path whatever it holds, line feeds too: what is not there is refused in SCIM's form."""
+
+    regex = "(?s:.*)"
+
+
+register_url_convertor("anything", _AnyPath())
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +102,7 @@ class Door:
 
     def routes(self) -> list[Route]:
         """Give the route for the application that this door is hung in."""
-        return [Route(self.prefix + "{rest:path}", self)]
+        return [Route(self.prefix + "{rest:anything}", self)]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; a slash too many is forgiven (entra Q24)."""

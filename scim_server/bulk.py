@@ -25,6 +25,7 @@ from scim_server.exchange import Answer, Call, query_of
 from scim_server.log import log_failure, log_success
 
 BULK_REQUEST = "urn:ietf:params:scim:api:messages:2.0:BulkRequest"
+NEVER = 2**31
 BULK_RESPONSE = "urn:ietf:params:scim:api:messages:2.0:BulkResponse"
 REFERENCE = re.compile(r"bulkId:([^/?#\"]+)")
 PATH = re.compile(r"/?(?P<kind>Users|Groups)(?:/(?P<key>[^/?]+))?/?")
@@ -70,7 +71,7 @@ def run(work: Work, call: Call) -> Answer:
     errors = 0
     later: list[tuple[Step, str]] = []
     for step in _in_order(steps, by_bulk_id):
-        if fail_on_errors and errors >= fail_on_errors:
+        if errors >= fail_on_errors:
             break
         _run_step(work, call, step, by_bulk_id, later)
         errors += step.error is not None
@@ -91,11 +92,12 @@ def _read(call: Call) -> tuple[int, list[Step]]:
     schemas = parts.get("schemas")
     if not isinstance(schemas, list) or BULK_REQUEST not in schemas:
         raise invalid_syntax(f"schemas must be ['{BULK_REQUEST}'].")
-    given, fail_on_errors = parts.get("operations"), parts.get("failonerrors", 0)
+    given, fail_on_errors = parts.get("operations"), parts.get("failonerrors")
     if not isinstance(given, list):
         raise invalid_syntax("Operations must be a list.")
-    if not isinstance(fail_on_errors, int) or isinstance(fail_on_errors, bool) or fail_on_errors < 0:
-        raise invalid_syntax("failOnErrors must be a positive integer.")
+    fail_on_errors = NEVER if fail_on_errors is None else fail_on_errors
+    if not isinstance(fail_on_errors, int) or isinstance(fail_on_errors, bool) or fail_on_errors < 1:
+        raise invalid_syntax("failOnErrors must be an integer of at least 1.")
     if len(given) > call.limits.bulk_operations:
         limit = call.limits.bulk_operations
         raise ScimError(413, None, f"A bulk request may hold {limit} operations, not {len(given)} (maxOperations).")

@@ -634,6 +634,12 @@ def selective(resource_type: ResourceType, tree: Tree) -> bool:
     return place.key in INDEXED or (place.attribute.multi_valued and place.last.name == "value")
 
 
+def scans_names(resource_type: ResourceType, tree: Tree) -> bool:
+    """Say whether a filter looks for a part of a displayName and nothing else: its index alone can answer that."""
+    place = resolve(resource_type, tree.path) if isinstance(tree, Comparison) and tree.op in ("co", "ew") else None
+    return place is not None and place.key == "displayname"
+
+
 def require_known(resource_types: Sequence[ResourceType], tree: Tree) -> None:
     """Refuse a filter that names an attribute which none of the resource types has. Raises invalidFilter."""
     for path in _paths(tree):

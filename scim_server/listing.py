@@ -156,8 +156,13 @@ class Page:
 
 def _selection(resource_type: ResourceType, tree: Tree | None) -> tuple[Select[Any], filters.Compiled | None]:
     compiled = None if tree is None else filters.compiled(resource_type, tree)
-    chosen = select(*COLUMNS[resource_type.name]).where(*SCOPE[resource_type.name])
-    return (chosen if compiled is None else chosen.where(compiled.clause)), compiled
+    scope, key = SCOPE[resource_type.name], ID[resource_type.name]
+    chosen = select(*COLUMNS[resource_type.name]).where(*scope)
+    if tree is None or compiled is None:
+        return chosen, None
+    if filters.scans_names(resource_type, tree):
+        return chosen.where(key.in_(select(key).where(*scope, compiled.clause).correlate(None))), compiled
+    return chosen.where(compiled.clause), compiled
 
 
 @lru_cache(maxsize=512)

@@ -38,7 +38,7 @@ MUTABILITY: dict[str, JsonObject] = {"readOnly": {"readOnly": True}, "writeOnly"
 
 SCIM_TYPES = (
     *("invalidCount", "invalidCursor", "invalidFilter", "invalidPath", "invalidSyntax", "invalidValue"),
-    *("mutability", "noTarget", "tooLarge", "uniqueness"),
+    *("mutability", "noTarget", "uniqueness"),
 )
 ERRORS: dict[int, tuple[str, str]] = {
     400: ("BadRequest", "The request cannot be carried out as it is; scimType and detail say what is wrong with it."),

@@ -93,7 +93,7 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("directory_group", schema=None) as batch_op:
         batch_op.create_index(
-            "ix_directory_group_display_key", ["tenant_id", "connection_id", "display_key"], unique=False
+            "ix_directory_group_display_key", ["tenant_id", "connection_id", "display_key", "id"], unique=False
         )
         batch_op.create_index(
             "ix_directory_group_external_key", ["tenant_id", "connection_id", "external_key"], unique=False
@@ -150,7 +150,7 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("directory_user", schema=None) as batch_op:
         batch_op.create_index(
-            "ix_directory_user_display_key", ["tenant_id", "connection_id", "display_key"], unique=False
+            "ix_directory_user_display_key", ["tenant_id", "connection_id", "display_key", "id"], unique=False
         )
         batch_op.create_index(
             "ix_directory_user_external_key", ["tenant_id", "connection_id", "external_key"], unique=False
