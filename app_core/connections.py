@@ -106,6 +106,7 @@ LOCK = Statement(
     .where(CONNECTION.c.tenant_id == bindparam("tenant_id"), CONNECTION.c.id == bindparam("connection_id"))
     .with_for_update()
 )
+LOCK_ALL = Statement(select(CONNECTION.c.id).where(CONNECTION.c.tenant_id == bindparam("tenant_id")).with_for_update())
 INSERT_TOKEN = Statement(
     insert(TOKEN).values(
         {
@@ -239,6 +240,11 @@ def open_with(work: Work, token_hash: str, statement: Statement, params: Params)
 def note_use(connection: Connection, caller: Caller, now: clock.Stamp) -> None:
     """Remember when a token was last used."""
     connection.run(NOTE_USE, {"tenant_id": caller.tenant_id, "token_id": caller.token_id, "now": now})
+
+
+def lock_all(connection: Connection, tenant: Tenant) -> None:
+    """Keep others from adding to any connection of a tenant until the transaction ends."""
+    connection.rows(LOCK_ALL, {"tenant_id": tenant.id})
 
 
 def lock(connection: Connection, tenant_id: str, connection_id: str) -> None:

@@ -7,11 +7,12 @@ DomainError
 │   └── GroupNameTaken
 ├── Invalid             the value cannot be taken
 │   └── UnknownMembers
+├── StillHolds          it cannot be deleted while it holds other things
 ├── Stale               somebody else changed the row in between
 └── Unauthenticated     no live secret
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 
 class DomainError(Exception):
@@ -73,6 +74,17 @@ class UnknownMembers(Invalid):
             "provision the missing objects first, then send the membership again."
         )
         self.ids = list(ids)
+
+
+class StillHolds(DomainError):
+    """Something cannot be deleted while it holds other things; says which, how many, and what to do."""
+
+    code = "still-holds"
+
+    def __init__(self, what: str, counts: Mapping[str, int], remedy: str) -> None:
+        held = " and ".join(f"{count} {name}" for name, count in counts.items())
+        super().__init__(f"{what} still holds {held}; {remedy}.")
+        self.counts = dict(counts)
 
 
 class Stale(DomainError):

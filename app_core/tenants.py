@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import UniqueConstraint, bindparam, delete, insert, select
+from sqlalchemy import UniqueConstraint, bindparam, delete, insert, select, update
 from sqlmodel import Field, SQLModel
 
 from app_core import clock
@@ -43,6 +43,11 @@ INSERT = Statement(
 )
 FIND = Statement(select(*COLUMNS).where((T.c.id == bindparam("key")) | (T.c.name_key == bindparam("name_key"))))
 ALL = Statement(select(*COLUMNS).order_by(T.c.name_key))
+CHANGE = Statement(
+    update(T)
+    .where(T.c.id == bindparam("key"))
+    .values(name=bindparam("name"), name_key=bindparam("name_key"), seat_limit=bindparam("seat_limit"))
+)
 DELETE = Statement(delete(T).where(T.c.id == bindparam("key")))
 
 
@@ -73,6 +78,25 @@ def create(connection: Connection, name: str, *, seat_limit: int | None = None) 
             raise Conflict(f"A tenant named '{name}' already exists.") from violation
         raise
     return tenant
+
+
+def change(connection: Connection, tenant: Tenant, *, name: str, seat_limit: int | None) -> Tenant:
+    """Rename a tenant or change its seats. Raises Invalid for an empty name and Conflict when the name is taken."""
+    name = name.strip()
+    if not name:
+        raise Invalid("A tenant needs a name.")
+    try:
+        connection.run(CHANGE, {"key": tenant.id, "name": name, "name_key": fold(name), "seat_limit": seat_limit})
+    except Violation as violation:
+        if violation.unique("name_key"):
+            raise Conflict(f"A tenant named '{name}' already exists.") from violation
+        raise
+    return Tenant(tenant.id, name, seat_limit, tenant.created_at)
+
+
+def delete_all_of(connection: Connection, tenant: Tenant) -> None:
+    """Delete a tenant and everything that belongs to it; whether it may go is `deletion`'s to say."""
+    connection.run(DELETE, {"key": tenant.id})
 
 
 def find(connection: Connection, key: str) -> Tenant:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy.exc import DBAPIError
 
-from app_core import clock, connections, tenants
+from app_core import clock, connections, deletion, tenants
 from app_core.db import Connection, is_sqlite, open_database, open_sqlite, sqlite_path
 from app_core.errors import DomainError, Invalid
 from app_core.migrations import upgrade
@@ -67,6 +67,18 @@ def _parser() -> argparse.ArgumentParser:
     show = _json(tenant.add_parser("show", help="show a tenant"))
     show.add_argument("tenant", help="its id or name")
     show.set_defaults(run=_tenant_show)
+
+    change = _json(tenant.add_parser("set", help="rename a tenant or change its number of seats"))
+    change.add_argument("tenant", help="its id or name")
+    change.add_argument("--name", help="its new name")
+    change.add_argument("--seats", help="how many seats may be open, or 'unlimited'")
+    change.set_defaults(run=_tenant_set)
+    delete = _json(tenant.add_parser("delete", help="delete a tenant that holds nothing of a directory any more"))
+    delete.add_argument("tenant", help="its id or name")
+    delete.set_defaults(run=_tenant_delete)
+
+    doctor = _json(commands.add_parser("doctor", help="check settings and database, and say what to mend"))
+    doctor.set_defaults(run=_doctor)
 
     token = commands.add_parser("token", help="SCIM secrets").add_subparsers(required=True, metavar="ACTION")
     issue = _json(token.add_parser("create", help="make a secret, shown this once; others stay valid"))
@@ -165,6 +177,60 @@ def _tenant_show(settings: Settings, options: argparse.Namespace) -> None:
     tenant = asdict(_in_transaction(settings, lambda connection: tenants.find(connection, options.tenant)))
     shown = {"tenant_id": tenant["id"], **tenant, "scim_url": _scim_url(settings)}
     _print(options, shown, "\n".join(f"{name:12} {value}" for name, value in shown.items()))
+
+
+def _tenant_set(settings: Settings, options: argparse.Namespace) -> None:
+    if options.name is None and options.seats is None:
+        raise Invalid("Nothing to change: give --name or --seats.")
+
+    def job(connection: Connection) -> dict[str, Any]:
+        tenant = tenants.find(connection, options.tenant)
+        seats = tenant.seat_limit if options.seats is None else _seats(options.seats)
+        return asdict(tenants.change(connection, tenant, name=options.name or tenant.name, seat_limit=seats))
+
+    changed = _in_transaction(settings, job)
+    seats = "unlimited" if changed["seat_limit"] is None else changed["seat_limit"]
+    _print(options, {"tenant_id": changed["id"], **changed}, f"Tenant {changed['name']}, seats: {seats}.")
+
+
+def _seats(text: str) -> int | None:
+    if text == "unlimited":
+        return None
+    if not text.isdecimal():
+        raise Invalid(f"--seats: '{text}' is neither a number nor 'unlimited'.")
+    return int(text)
+
+
+def _tenant_delete(settings: Settings, options: argparse.Namespace) -> None:
+    def job(connection: Connection) -> dict[str, Any]:
+        tenant = tenants.find(connection, options.tenant)
+        deletion.delete_tenant(connection, tenant)
+        return {"tenant_id": tenant.id, "name": tenant.name, "deleted": True}
+
+    gone = _in_transaction(settings, job)
+    _print(options, gone, f"Tenant {gone['name']} and everything of it is gone.")
+
+
+def _doctor(settings: Settings, options: argparse.Namespace) -> int:
+    """Check what this process would start with; wrong settings have already been refused by name."""
+    findings = [{"check": "settings", "ok": True, "detail": "all values can be used"}]
+    if settings.public_url is None:
+        detail = f"{PREFIX}PUBLIC_URL is not set: Entra needs the public https address of this server as Tenant URL"
+        findings.append({"check": "public address", "ok": False, "detail": detail})
+    elif settings.public_url.startswith("http://"):
+        detail = f"{settings.public_url} is not https: Entra only connects over TLS 1.2 or newer"
+        findings.append({"check": "public address", "ok": False, "detail": detail})
+    else:
+        findings.append({"check": "public address", "ok": True, "detail": settings.public_url})
+    try:
+        known = _in_transaction(settings, tenants.all_of)
+        detail = f"{'SQLite' if is_sqlite(settings.database_url) else 'PostgreSQL'}, {len(known)} tenants"
+        findings.append({"check": "database", "ok": True, "detail": detail})
+    except DomainError as error:
+        findings.append({"check": "database", "ok": False, "detail": error.sentence})
+    lines = [f"{'ok  ' if each['ok'] else 'mend'}  {each['check']}: {each['detail']}" for each in findings]
+    _print(options, findings, "\n".join(lines))
+    return 0 if all(each["ok"] for each in findings) else 1
 
 
 def _token_create(settings: Settings, options: argparse.Namespace) -> None:
