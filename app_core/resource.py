@@ -1,8 +1,8 @@
 """The stored form of a directory object: a document ready to send, and folded keys to search it by.
 
-A document is the JSON answer itself, but for two marks that no JSON text can contain: BASE stands where the service's
-own address goes (it is a setting, and may change), SUFFIX where the version is continued when the answer carries more
-than the document (the groups of a user).
+A document is the JSON answer itself, but for one mark that no JSON text can contain: BASE stands where the service's
+own address goes (it is a setting, and may change). It ends with `meta.version`, so that an answer with a user's groups
+continues both without being taken apart.
 """
 
 import re
@@ -21,8 +21,9 @@ from app_core.errors import Invalid
 JsonObject: TypeAlias = dict[str, Any]
 
 BASE = b"\x01"
-SUFFIX = b"\x02"
 META = b',"meta":{'
+TAIL = b'\\""}}'
+"""How each document ends: the quotes of its version, `meta` and the document itself."""
 
 CORE_USER = "urn:ietf:params:scim:schemas:core:2.0:User"
 CORE_GROUP = "urn:ietf:params:scim:schemas:core:2.0:Group"
@@ -175,7 +176,7 @@ def meta(kind: str, key: str, created: Stamp, modified: Stamp, version: int) -> 
     """Write the `meta` member (RFC 7643 §3.1) with its marks, as the end of a document."""
     return (
         f',"meta":{{"resourceType":"{kind}","created":"{created}","lastModified":"{modified}",'
-        f'"location":"\x01/{kind}s/{key}","version":"W/\\"{version}\x02\\""}}}}'
+        f'"location":"\x01/{kind}s/{key}","version":"W/\\"{version}\\""}}}}'
     ).encode()
 
 
@@ -193,13 +194,13 @@ def attributes_of(stored: bytes) -> JsonObject:
 
 
 class GroupsMember(NamedTuple):
-    """The `groups` member of a user, ready to be joined to a document, and how it continues the version."""
+    """The `groups` of a user: how they continue its version, and how its document ends with them."""
 
-    suffix: bytes
-    text: bytes
+    suffix: str
+    ending: bytes
 
 
-NO_GROUPS = GroupsMember(b"", b"}")
+NO_GROUPS = GroupsMember("", TAIL)
 
 
 def group_entry(group_id: str, display_name: str) -> str:
@@ -213,9 +214,10 @@ def groups_member(entries: str | None) -> GroupsMember:
     if not entries:
         return NO_GROUPS
     text = entries.encode()
-    return GroupsMember(b"-%08x" % crc32(text), b',"groups":[' + text + b"]}")
+    suffix = f"-{crc32(text):08x}"
+    return GroupsMember(suffix, suffix.encode() + TAIL[:-1] + b',"groups":[' + text + b"]}")
 
 
 def with_groups(stored: bytes, groups: GroupsMember) -> bytes:
-    """Join a user's groups to the document and complete its version; BASE is still to be filled in."""
-    return (stored[:-1] + groups.text).replace(SUFFIX, groups.suffix)
+    """Give a user's document with its groups; BASE is still to be filled in."""
+    return stored if groups is NO_GROUPS else stored[: -len(TAIL)] + groups.ending

@@ -11,7 +11,7 @@ from app_core.db import KeyText, Statement
 from app_core.directory import Group
 from app_core.errors import NotFound
 from app_core.provisioning import GroupChange, GroupRecord, MemberStep
-from app_core.resource import BASE, CORE_GROUP, SUFFIX, JsonObject, meta
+from app_core.resource import BASE, CORE_GROUP, JsonObject, meta
 from app_core.work import Work
 from scim_server import documents, entra, filters, listing, patch
 from scim_server.errors import invalid_path, invalid_value, mutability
@@ -231,7 +231,7 @@ def body(work: Work, call: Call, group: Group, wanted: Wanted) -> bytes:
 
 
 def _body(call: Call, group: Group, members: bytes, wanted: Wanted) -> bytes:
-    document = _document(group, members).replace(BASE, call.base_bytes).replace(SUFFIX, b"")
+    document = _document(group, members).replace(BASE, call.base_bytes)
     if wanted.everything or (wanted.only is None and wanted.without <= MEMBERS_KEYS):
         return document
     return listing.project(GROUP, document, wanted)

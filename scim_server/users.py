@@ -152,7 +152,7 @@ def body(call: Call, document: bytes, groups: GroupsMember, wanted: Wanted) -> b
 
 def etag(version: int, groups: GroupsMember) -> str:
     """Give the weak ETag of a user: its own version, continued by what its groups say."""
-    return f'W/"{version}{groups.suffix.decode()}"'
+    return f'W/"{version}{groups.suffix}"'
 
 
 def _password_hash(password: str | None) -> str | None:
