@@ -227,7 +227,7 @@ def _caller(row: Row | None, now: clock.Stamp) -> Caller:
 
 
 def open_with(work: Work, token_hash: str, statement: Statement, params: Params) -> tuple[Caller, Sequence[Row]]:
-    """Run the first statement of a read together with the look-up of its caller: one trip to the database, not two.
+    """Run the first SELECT of a request together with the look-up of its caller: one trip to the database, not two.
 
     Sets the tenant of the work. Raises Unauthenticated.
     """
@@ -247,6 +247,6 @@ def lock_all(connection: Connection, tenant: Tenant) -> None:
     connection.rows(LOCK_ALL, {"tenant_id": tenant.id})
 
 
-def lock(connection: Connection, tenant_id: str, connection_id: str) -> None:
-    """Keep others from adding to this connection until the transaction ends: new rows refer to the locked one."""
-    connection.row(LOCK, {"tenant_id": tenant_id, "connection_id": connection_id})
+def lock(work: Work) -> None:
+    """Keep others from adding to the acting connection until the transaction ends: new rows refer to the locked one."""
+    work.row(LOCK, connection_id=work.connection_id)

@@ -132,7 +132,7 @@ def create_group(work: Work, record: GroupRecord, members: Sequence[str] = (), *
     group_id = group_id or new_id()
     if record.external_id is None:
         # Nobody may add a group to this connection while we look: their rows refer to the row that is locked here.
-        connections.lock(work.connection, work.tenant_id, work.connection_id)
+        connections.lock(work)
     try:
         work.run(
             directory.INSERT_GROUP,
@@ -172,12 +172,14 @@ def change_group(work: Work, before: Group, change: GroupChange) -> list[str]:
     if record is not None and renamed:
         changed += _differences(now_stored, record)
         if "displayName" in changed or "externalId" in changed:
-            connections.lock(work.connection, work.tenant_id, work.connection_id)
+            connections.lock(work)
             _require_own_name(work, record, before.id)
     moved = [_take_step(work, before.id, step) for step in change.steps]
     if any(moved):
         changed.append("members")
-    if changed:
+    if changed == ["members"]:
+        directory.touch_groups(work, [before.id])
+    elif changed:
         try:
             work.run(
                 directory.UPDATE_GROUP,

@@ -54,9 +54,15 @@ class Work:
 
     def run(self, statement: Statement, **params: Any) -> int:
         """Run a statement in this tenant and give the number of rows it changed."""
+        self._require_tenant()
         return self.connection.run(statement, {"tenant_id": self.tenant_id, **params})
 
     def run_many(self, statement: Statement, params: Sequence[dict[str, Any]]) -> None:
         """Run a statement in this tenant once for each set of parameters."""
+        self._require_tenant()
         if params:
             self.connection.run_many(statement, [{"tenant_id": self.tenant_id, **each} for each in params])
+
+    def _require_tenant(self) -> None:
+        if self.first is not None:
+            raise RuntimeError("The first statement of this work must be a SELECT: its tenant is not known yet.")

@@ -56,10 +56,12 @@ class Endpoint:
     kind: str
     writes: bool = False
     logs_itself: bool = False
+    selects_first: bool = True
+    """Whether its first statement is a SELECT, which can be run together with the look-up of the caller."""
 
 
-CREATE_USER = Endpoint(users.create, "create", "User", writes=True)
-CREATE_GROUP = Endpoint(groups.create, "create", "Group", writes=True)
+CREATE_USER = Endpoint(users.create, "create", "User", writes=True, selects_first=False)
+CREATE_GROUP = Endpoint(groups.create, "create", "Group", writes=True, selects_first=False)
 TABLE: dict[str, dict[str, Endpoint]] = {
     "/Users": {"GET": Endpoint(users.find, "find", "User"), "POST": CREATE_USER},
     "/Users/.search": {"POST": Endpoint(users.find_by_body, "find", "User")},
@@ -67,7 +69,7 @@ TABLE: dict[str, dict[str, Endpoint]] = {
         "GET": Endpoint(users.read, "read", "User"),
         "PUT": Endpoint(users.replace, "replace", "User", writes=True),
         "PATCH": Endpoint(users.update, "update", "User", writes=True),
-        "DELETE": Endpoint(users.delete, "delete", "User", writes=True),
+        "DELETE": Endpoint(users.delete, "delete", "User", writes=True, selects_first=False),
     },
     "/Groups": {"GET": Endpoint(groups.find, "find", "Group"), "POST": CREATE_GROUP},
     "/Groups/.search": {"POST": Endpoint(groups.find_by_body, "find", "Group")},
@@ -75,9 +77,9 @@ TABLE: dict[str, dict[str, Endpoint]] = {
         "GET": Endpoint(groups.read, "read", "Group"),
         "PUT": Endpoint(groups.replace, "replace", "Group", writes=True),
         "PATCH": Endpoint(groups.update, "update", "Group", writes=True),
-        "DELETE": Endpoint(groups.delete, "delete", "Group", writes=True),
+        "DELETE": Endpoint(groups.delete, "delete", "Group", writes=True, selects_first=False),
     },
-    "/Bulk": {"POST": Endpoint(bulk.run, "bulk", "Bulk", writes=True, logs_itself=True)},
+    "/Bulk": {"POST": Endpoint(bulk.run, "bulk", "Bulk", writes=True, logs_itself=True, selects_first=False)},
     "/.search": {"POST": Endpoint(everything.find_by_body, "find", "Resource")},
     "": {"GET": Endpoint(everything.find, "find", "Resource")},
     "/Me": {method: Endpoint(discovery.me, "me", "Me") for method in ("GET", "POST", "PUT", "PATCH", "DELETE")},
@@ -196,6 +198,9 @@ class Door:
         task.add_done_callback(self._tasks.discard)
 
 
+NOBODY = Caller("", "", "", None)
+
+
 class _Request:
     """One request on its way through a unit of work; the unit may be run again after a deadlock."""
 
@@ -214,29 +219,27 @@ class _Request:
 
     def run(self, connection: Connection) -> Answer:
         now = clock.now()
-        if connection.far and self.problem is None and not self.endpoint.writes:
-            return self._run_opening(connection, now)
-        self.caller = auth.authenticate(connection, self.token_hash, now)
+        if connection.far and self.endpoint.selects_first and self.problem is None:
+            work = self._work(connection, NOBODY, now)
+            work.first = lambda statement, params: self._open(work, statement, params)
+        else:
+            self.caller = auth.authenticate(connection, self.token_hash, now)
+            work = self._work(connection, self.caller, now)
         if self.problem is not None:
             raise self.problem
-        work = self._work(connection, self.caller, now)
-        answer = self.endpoint.run(work, self.call)
+        try:
+            answer = self.endpoint.run(work, self.call)
+        finally:
+            if work.first is not None:
+                # It came to no statement (or to a refusal before the first): the caller is looked up all the same.
+                self.caller = auth.authenticate(connection, self.token_hash, now)
         if self.endpoint.writes and not self.endpoint.logs_itself:
             log_success(work, self.call, self.endpoint.action, self.endpoint.kind, answer, clock.ticks() - self.started)
         return answer
 
-    def _run_opening(self, connection: Connection, now: clock.Stamp) -> Answer:
-        """Read, with the caller looked up by the first statement; whoever runs none is looked up all the same."""
-        work = self._work(connection, Caller("", "", "", None), now)
-        work.first = lambda statement, params: self._open(work, statement, params)
-        try:
-            return self.endpoint.run(work, self.call)
-        finally:
-            if work.first is not None:
-                self.caller = auth.authenticate(connection, self.token_hash, now)
-
     def _open(self, work: Work, statement: Statement, params: Params) -> Sequence[Row]:
         self.caller, rows = connections.open_with(work, self.token_hash, statement, params)
+        work.actor = Actor(Source.SCIM, self.caller.token_id)
         return rows
 
     def log_refusal(self, connection: Connection, error: ScimError) -> None:
