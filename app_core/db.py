@@ -98,14 +98,15 @@ class Statement:
         return found
 
 
+PARAMETER = re.compile(r"\$(\d+)(::\w+(?:\[\])?(?: COLLATE \"C\")?)?")
+
+
 class Lateral:
     """Runs a SELECT for the one row that another finds, in one statement (PostgreSQL).
 
     Parameters of the SELECT that are columns of that row are taken from it and cannot come from anywhere else. The row
     of `outer` comes first, then whether the SELECT found anything, then its columns.
     """
-
-    PARAMETER = re.compile(r"\$(\d+)(::\w+(?:\[\])?(?: COLLATE \"C\")?)?")
 
     def __init__(self, outer: Statement, table: str, columns: tuple[str, ...]) -> None:
         self.outer = outer
@@ -134,11 +135,40 @@ class Lateral:
                 names.append((name, default))
             return f"${names.index((name, default)) + 1}{found[2] or ''}"
 
-        body = self.PARAMETER.sub(replaced, inner.sql)
+        body = PARAMETER.sub(replaced, inner.sql)
         # Both texts are compiled statements; nothing of a request is in them.
         found = f"SELECT true AS asked_found, rows.* FROM ({body}) AS rows"  # noqa: S608
         sql = f"{columns}, asked.* FROM {self.table} LEFT JOIN LATERAL ({found}) AS asked ON true WHERE {condition}"
         return Compiled(sql, tuple(names), inner.lists)
+
+
+class Together:
+    """Makes one PostgreSQL statement of independent writes: WITH each of them, SELECT how many rows it changed."""
+
+    def __init__(self) -> None:
+        self._merged: WeakKeyDictionary[Statement, dict[tuple[Statement, ...], Compiled]] = WeakKeyDictionary()
+
+    def of(self, statements: tuple[Statement, ...]) -> Compiled:
+        """Give the statement; its parameters are those of each write in turn, named by the write's place."""
+        known = self._merged.setdefault(statements[0], {})
+        if statements not in known:
+            known[statements] = self._merge(statements)
+        return known[statements]
+
+    def _merge(self, statements: tuple[Statement, ...]) -> Compiled:
+        names: list[tuple[str, Any]] = []
+        parts = []
+        for at, statement in enumerate(statements):
+            compiled = statement.compiled(PostgresConnection.dialect)
+            returning = "" if "RETURNING" in compiled.sql else " RETURNING 1"
+            parts.append(f"q{at} AS ({_renumbered(compiled.sql, len(names))}{returning})")
+            names += [(f"{at}:{name}", default) for name, default in compiled.names]
+        counts = ", ".join([f"(SELECT count(*) FROM q{at})" for at in range(len(statements))])  # noqa: S608
+        return Compiled(f"WITH {', '.join(parts)} SELECT {counts}", tuple(names), frozenset())
+
+
+def _renumbered(sql: str, start: int) -> str:
+    return PARAMETER.sub(lambda found: f"${start + int(found[1])}{found[2] or ''}", sql)
 
 
 class _Written(Statement):
@@ -304,6 +334,9 @@ class Connection(Protocol):
     def run_many(self, statement: Statement, params: Sequence[Params]) -> None:
         """Run a statement once for each set of parameters."""
 
+    def run_together(self, steps: Sequence[tuple[Statement, Params]]) -> list[int]:
+        """Run writes that do not see each other; give the number of rows that each changed."""
+
     @contextmanager
     def savepoint(self) -> Iterator[None]:
         """Undo just what happens inside when it fails."""
@@ -346,6 +379,10 @@ class SqliteConnection:
             self.raw.executemany(compiled.sql, [_sqlite_arguments(compiled, each) for each in params])
         except sqlite3.IntegrityError as error:
             raise _sqlite_violation(error) from error
+
+    def run_together(self, steps: Sequence[tuple[Statement, Params]]) -> list[int]:
+        """Run writes that do not see each other, one after the other: here nothing is far."""
+        return [self.run(statement, params) for statement, params in steps]
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:
@@ -408,6 +445,13 @@ class PostgresConnection:
         compiled = statement.compiled(self.dialect)
         self._wait(self.raw.executemany(compiled.sql, [_arguments(compiled, each) for each in params]))
 
+    def run_together(self, steps: Sequence[tuple[Statement, Params]]) -> list[int]:
+        """Run writes that do not see each other in one trip."""
+        merged = TOGETHER.of(tuple(statement for statement, _ in steps))
+        named = {f"{at}:{name}": value for at, (_, params) in enumerate(steps) for name, value in params.items()}
+        counts: Row = self._wait(self.raw.fetchrow(merged.sql, *_arguments(merged, named)))
+        return list(counts)
+
     @contextmanager
     def savepoint(self) -> Iterator[None]:
         """Undo just what happens inside when it fails."""
@@ -430,6 +474,8 @@ class PostgresConnection:
         except (asyncpg.CheckViolationError, asyncpg.NotNullViolationError) as error:
             raise Violation("check", str(error.constraint_name)) from error
 
+
+TOGETHER = Together()
 
 # Databases ----------------------------------------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ Membership is rows, and a change touches only the rows it names, whatever the si
 
 import random
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
     BigInteger,
@@ -31,7 +31,7 @@ from sqlalchemy import (
 from sqlmodel import Field, SQLModel
 
 from app_core.clock import Stamp
-from app_core.db import KeyText, Statement, among, insert_or_ignore, joined, table_of, upsert
+from app_core.db import KeyText, Params, Statement, among, insert_or_ignore, joined, table_of, upsert
 from app_core.resource import BASE, GroupsMember, UserRecord, document, groups_member
 from app_core.work import Work
 
@@ -357,19 +357,18 @@ def lock_user(work: Work, user_id: str) -> User | None:
 def insert_user(work: Work, user_id: str, record: UserRecord, password_hash: str | None) -> User:
     """Write a new user down. Raises Violation when the userName is taken."""
     stored = document(user_id, record, work.now, work.now, 1)
-    work.run(
-        INSERT_USER,
-        id=user_id,
-        connection_id=work.connection_id,
+    row = {
+        "id": user_id,
+        "connection_id": work.connection_id,
         **record.columns(),
-        version=1,
-        created_at=work.now,
-        modified_at=work.now,
-        document=stored,
-        password_hash=password_hash,
-    )
-    _insert_values(work, user_id, record)
-    tally(work, "User", 1)
+        "version": 1,
+        "created_at": work.now,
+        "modified_at": work.now,
+        "document": stored,
+        "password_hash": password_hash,
+    }
+    values = [(INSERT_VALUE, each) for each in _values(user_id, record)]
+    work.run_together((INSERT_USER, row), *values, tally(work, "User", 1))
     return User(user_id, record.external_id, record.user_name, record.active, 1, work.now, stored)
 
 
@@ -387,7 +386,7 @@ def update_user(work: Work, before: User, record: UserRecord, *, values_changed:
     )
     if values_changed:
         work.run(DELETE_VALUES, user_id=before.id)
-        _insert_values(work, before.id, record)
+        work.run_many(INSERT_VALUE, _values(before.id, record))
     return User(before.id, record.external_id, record.user_name, record.active, version, before.created_at, stored)
 
 
@@ -397,13 +396,14 @@ def set_password(work: Work, user_id: str, password_hash: str) -> None:
 
 
 def delete_user(work: Work, user_id: str) -> bool:
-    """Forget a user and take it out of its groups; say whether it was there."""
+    """Forget a user and take it out of its groups; say whether it was there (if not, all is to be undone)."""
     groups = sorted(str(row[0]) for row in work.rows(LEAVE_ALL, user_id=user_id))
-    if not work.run(DELETE_USER, connection_id=work.connection_id, user_id=user_id):
-        return False
-    touch_groups(work, groups)
-    tally(work, "User", -1)
-    return True
+    gone, _ = work.run_together(
+        (DELETE_USER, {"connection_id": work.connection_id, "user_id": user_id}), tally(work, "User", -1)
+    )
+    if gone:
+        touch_groups(work, groups)
+    return bool(gone)
 
 
 def groups_of_users(work: Work, user_ids: Sequence[str]) -> dict[str, GroupsMember]:
@@ -422,11 +422,11 @@ def groups_of_users(work: Work, user_ids: Sequence[str]) -> dict[str, GroupsMemb
     return {user_id: members[key] for user_id, key in sets.items()}
 
 
-def tally(work: Work, kind: str, change: int) -> None:
-    """Count objects up or down."""
+def tally(work: Work, kind: str, change: int) -> tuple[Statement, Params]:
+    """Give the write that counts objects up or down, to be run with the one that makes or ends them."""
     # One writer at a time on SQLite; on PostgreSQL concurrent creates take different rows.
     slot = random.randrange(SLOTS) if work.connection.far else 0  # noqa: S311
-    work.run(TALLY, connection_id=work.connection_id, kind=kind, slot=slot, change=change)
+    return TALLY, {"connection_id": work.connection_id, "kind": kind, "slot": slot, "change": change}
 
 
 def total(work: Work, kind: str) -> int:
@@ -435,22 +435,20 @@ def total(work: Work, kind: str) -> int:
     return int(row[0]) if row else 0
 
 
-def _insert_values(work: Work, user_id: str, record: UserRecord) -> None:
-    work.run_many(
-        INSERT_VALUE,
-        [
-            {
-                "user_id": user_id,
-                "attribute": element.attribute,
-                "position": element.position,
-                "value_key": element.value_key,
-                "type_key": element.type_key,
-                "is_primary": element.is_primary,
-                "element": element.element,
-            }
-            for element in record.elements()
-        ],
-    )
+def _values(user_id: str, record: UserRecord) -> list[dict[str, Any]]:
+    """Give the rows of a user's index table."""
+    return [
+        {
+            "user_id": user_id,
+            "attribute": element.attribute,
+            "position": element.position,
+            "value_key": element.value_key,
+            "type_key": element.type_key,
+            "is_primary": element.is_primary,
+            "element": element.element,
+        }
+        for element in record.elements()
+    ]
 
 
 # Groups -------------------------------------------------------------------------------------------------------------
@@ -541,13 +539,17 @@ def touch_groups(work: Work, group_ids: Iterable[str]) -> None:
 
 
 def delete_group(work: Work, group_id: str) -> bool:
-    """Forget a group and its memberships; say whether it was there. Groups that contain it change with it."""
+    """Forget a group and its memberships; say whether it was there (if not, all is to be undone).
+
+    Groups that contain it change with it.
+    """
     parents = sorted(str(row[0]) for row in work.rows(LEAVE_PARENTS, member_id=group_id))
-    if not work.run(DELETE_GROUP, connection_id=work.connection_id, group_id=group_id):
-        return False
-    touch_groups(work, parents)
-    tally(work, "Group", -1)
-    return True
+    gone, _ = work.run_together(
+        (DELETE_GROUP, {"connection_id": work.connection_id, "group_id": group_id}), tally(work, "Group", -1)
+    )
+    if gone:
+        touch_groups(work, parents)
+    return bool(gone)
 
 
 # Memberships --------------------------------------------------------------------------------------------------------

@@ -130,23 +130,23 @@ class MemberStep:
 def create_group(work: Work, record: GroupRecord, members: Sequence[str] = (), *, group_id: str | None = None) -> Group:
     """Take a new group over from the directory. Raises GroupNameTaken, UnknownMembers."""
     group_id = group_id or new_id()
-    if record.external_id is None:
-        # Nobody may add a group to this connection while we look: their rows refer to the row that is locked here.
+    if entra_object_id(record.external_id) is None:
+        # Without an object id no constraint tells two of one name apart, so nobody may add a group to this connection
+        # while we look: their rows refer to the row that is locked here.
         connections.lock(work)
     try:
-        work.run(
-            directory.INSERT_GROUP,
-            id=group_id,
-            connection_id=work.connection_id,
+        row = {
+            "id": group_id,
+            "connection_id": work.connection_id,
             **_columns(group_id, record),
-            version=1,
-            created_at=work.now,
-            modified_at=work.now,
-        )
+            "version": 1,
+            "created_at": work.now,
+            "modified_at": work.now,
+        }
+        work.run_together((directory.INSERT_GROUP, row), directory.tally(work, "Group", 1))
     except Violation as violation:
         raise _group_refusal(violation, record) from violation
     _require_own_name(work, record, group_id)
-    directory.tally(work, "Group", 1)
     if members:
         _take_step(work, group_id, MemberStep("add", members))
     return Group(group_id, record.display_name, record.external_id, record.extensions, 1, work.now, work.now)

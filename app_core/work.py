@@ -63,6 +63,11 @@ class Work:
         if params:
             self.connection.run_many(statement, [{"tenant_id": self.tenant_id, **each} for each in params])
 
+    def run_together(self, *steps: tuple[Statement, Params]) -> list[int]:
+        """Run writes in this tenant that do not see each other; give the number of rows that each changed."""
+        self._require_tenant()
+        return self.connection.run_together([(each, {"tenant_id": self.tenant_id, **params}) for each, params in steps])
+
     def _require_tenant(self) -> None:
         if self.first is not None:
             raise RuntimeError("The first statement of this work must be a SELECT: its tenant is not known yet.")
