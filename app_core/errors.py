@@ -82,7 +82,9 @@ class StillHolds(DomainError):
     code = "still-holds"
 
     def __init__(self, what: str, counts: Mapping[str, int], remedy: str) -> None:
-        held = " and ".join(f"{count} {name}" for name, count in counts.items())
+        held = " and ".join(
+            f"{count} {name.removesuffix('s') if count == 1 else name}" for name, count in counts.items()
+        )
         super().__init__(f"{what} still holds {held}; {remedy}.")
         self.counts = dict(counts)
 

@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 PREFIX = "SCIM_SERVER_"
+MIN_SECRET = 8
 
 
 class WrongSetting(Exception):
@@ -38,6 +39,26 @@ def _is_http_url(value: str) -> bool:
     return bool(plain) and not parts.query and not parts.fragment
 
 
+def _tls_url(value: str) -> str:
+    parts = urlsplit(_http_url(value))
+    if parts.scheme == "http" and parts.hostname not in ("localhost", "127.0.0.1", "::1"):
+        raise ValueError("expected an https address; plain http is for simulators on a loopback address")
+    return value.rstrip("/")
+
+
+def _smtp_url(value: SecretStr) -> SecretStr:
+    parts = urlsplit(value.get_secret_value())
+    if parts.scheme not in ("smtp", "smtps") or not parts.hostname:
+        raise ValueError("expected smtp://USER:PASSWORD@HOST:PORT or smtps://…")
+    return value
+
+
+def _secret_key(value: SecretStr) -> SecretStr:
+    if len(value.get_secret_value()) < MIN_SECRET:
+        raise ValueError(f"expected at least {MIN_SECRET} characters, e.g. from `openssl rand -base64 32`")
+    return value
+
+
 class Settings(BaseModel):
     """What an operator can set; each field is a variable `SCIM_SERVER_<NAME>`."""
 
@@ -53,6 +74,15 @@ class Settings(BaseModel):
     max_page_size: Annotated[int, Field(ge=1, le=10_000)] = 1000
     max_bulk_operations: Annotated[int, Field(ge=1, le=100_000)] = 1000
     pool_size: Annotated[int, Field(ge=1, le=1000)] = 16
+
+    # Taken and checked, and not used before the parts they are for are built: Microsoft Graph, mail, sealed secrets.
+    secret_key: Annotated[SecretStr, AfterValidator(_secret_key)] | None = None
+    graph_url: Annotated[str, AfterValidator(_tls_url)] = "https://graph.microsoft.com"
+    login_url: Annotated[str, AfterValidator(_tls_url)] = "https://login.microsoftonline.com"
+    entra_client_id: str | None = None
+    entra_client_secret: SecretStr | None = None
+    entra_client_certificate: str | None = None
+    smtp_url: Annotated[SecretStr, AfterValidator(_smtp_url)] | None = None
 
 
 def load(environment: Mapping[str, str] | None = None, **overrides: str | None) -> Settings:

@@ -4,7 +4,7 @@ app            routes, limits, one request from the socket to the answer and its
 auth           bearer token → caller, and with it the tenant
 schemas        the resource types, derived from scim2-models; attributes as the rest of the door sees them
 documents      a body → what is stored: types, names, characteristics
-paths, patch   PATCH paths and the PATCH interpreter
+patch          PATCH paths and the PATCH interpreter
 filters        filter text → tree → SQL, or → verdict about one element
 listing        paging, sorting, attributes/excludedAttributes
 users, groups  the endpoints; search, bulk, discovery likewise

@@ -44,7 +44,7 @@ def config(base: str, limits: Limits) -> JsonObject:
             {
                 "type": "oauthbearertoken",
                 "name": "OAuth Bearer Token",
-                "description": "A secret token made by the vendor or in the console, sent as a bearer token.",
+                "description": "A secret token made by the vendor, sent as a bearer token.",
                 "specUri": "https://www.rfc-editor.org/info/rfc6750",
                 "primary": True,
             }

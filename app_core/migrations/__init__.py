@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
+import asyncpg
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, create_engine, event, text
-from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from app_core.db import is_sqlite, open_sqlite, sqlite_path
@@ -61,7 +61,8 @@ def _on_sqlite(url: str, job: Callable[[Connection], None]) -> None:
 
 
 async def _on_postgresql(url: str, job: Callable[[Connection], None]) -> None:
-    engine = create_async_engine(make_url(url).set(drivername="postgresql+asyncpg"))
+    # asyncpg reads the URL itself, as it does for the pool: sslmode and whatever else libpq knows.
+    engine = create_async_engine("postgresql+asyncpg://", async_creator=lambda: asyncpg.connect(url))
     try:
         async with engine.begin() as connection:
             await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})

@@ -43,7 +43,7 @@ def test_a_tenant_with_a_directory_is_not_deleted(server: Server, tenant: Tenant
     user = scim.post("Users", json=a_user()).json()
 
     sentence = refused(server, "tenant", "delete", tenant.tenant_id)
-    assert "still holds 1 users" in sentence
+    assert "still holds 1 user;" in sentence
     assert 200 == scim.get(f"Users/{user['id']}").status_code
 
     assert 204 == scim.delete(f"Users/{user['id']}").status_code
