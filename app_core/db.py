@@ -642,7 +642,7 @@ class PostgresDatabase:
             min_size=1,
             max_size=size,
             connection_class=_BareConnection,
-            statement_cache_size=1000,
+            statement_cache_size=256,
             command_timeout=60,
             # One plan a statement, made once: no statement here depends on what its values are.
             server_settings={"jit": "off", "plan_cache_mode": "force_generic_plan"},

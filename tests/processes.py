@@ -80,7 +80,7 @@ class Customer:
         return Work(connection, self.tenant_id, self.connection_id, actor, "test", clock.now())
 
 
-def environment(database_url: str | None = None, **settings: str) -> dict[str, str]:
+def environment(database_url: str | None = None, /, **settings: str) -> dict[str, str]:
     """Give this process's environment with just these settings: `log_level="debug"` is SCIM_SERVER_LOG_LEVEL."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("SCIM_SERVER_")}
     if database_url is not None:
@@ -138,7 +138,7 @@ def wait_for(done: Callable[[], bool], seconds: float = 30) -> None:
         time.sleep(0.05)
 
 
-def command(database_url: str | None, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+def command(database_url: str | None, /, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
     """Run `scim-server ARGUMENTS`, whatever comes of it."""
     return subprocess.run(
         [sys.executable, "-m", "runtime.cli", *arguments],
@@ -207,8 +207,9 @@ def together(doors: Sequence[str], customer: Customer, jobs: Sequence[Job[T]]) -
                 clients.append(await stack.enter_async_context(client))
             # All are connected before the first of them starts.
             await asyncio.gather(*(client.get("ServiceProviderConfig") for client in clients))
-            return await asyncio.gather(*(job(client) for job, client in zip(jobs, clients, strict=True)))
+            # When one fails the others are waited for: a cancelled request would leave its socket open.
+            tasks = [asyncio.ensure_future(job(client)) for job, client in zip(jobs, clients, strict=True)]
+            await asyncio.wait(tasks)
+            return await asyncio.gather(*tasks)
 
     return asyncio.run(run())
-
-

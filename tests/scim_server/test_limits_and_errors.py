@@ -367,6 +367,17 @@ def test_long_values(door: httpx.Client, endpoint: str, attribute: str, length: 
     ok(door.delete(f"{endpoint}/{resource['id']}"), 204)
 
 
+@pytest.mark.parametrize(("attribute", "length"), [("x509Certificates", 4_000), ("photos", 60_000)])
+def test_certificates_and_pictures_are_kept(door: httpx.Client, attribute: str, length: int) -> None:
+    """A certificate of a common size and a picture as a data URI are honest values (RFC 7643 §4.1.2)."""
+    value = [{"value": ("data:image/png;base64," if attribute == "photos" else "") + random_text(length)}]
+
+    user = new_user(door, **{attribute: value})
+
+    assert value == read(door, user)[attribute]
+    ok(change(door, user, {"op": "remove", "path": attribute}))
+
+
 @pytest.mark.parametrize("number", [500, 5_000])
 def test_many_values_and_operations(door: httpx.Client, number: int) -> None:
     """Many elements, and many operations on them, are slow at worst."""
