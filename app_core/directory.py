@@ -4,9 +4,9 @@ Nothing here decides about products; `provisioning` is the way in, and what foll
 Membership is rows, and a change touches only the rows it names, whatever the size of the group.
 """
 
-import random
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
+from zlib import crc32
 
 from sqlalchemy import (
     BigInteger,
@@ -317,6 +317,15 @@ ENTRIES_OF_GROUPS = Statement(
         among(G.c.id, "group_ids"),
     )
 )
+LOCK_GROUPS_OF = Statement(
+    select(G.c.id)
+    .where(
+        G.c.tenant_id == tenant,
+        G.c.id.in_(select(M.c.group_id).where(M.c.tenant_id == tenant, M.c.user_id == bindparam("user_id"))),
+    )
+    .order_by(G.c.id)
+    .with_for_update(key_share=True, of=G)
+)
 LEAVE_ALL = Statement(
     delete(M).where(M.c.tenant_id == tenant, M.c.user_id == bindparam("user_id")).returning(M.c.group_id)
 )
@@ -397,6 +406,9 @@ def set_password(work: Work, user_id: str, password_hash: str) -> None:
 
 def delete_user(work: Work, user_id: str) -> bool:
     """Forget a user and take it out of its groups; say whether it was there (if not, all is to be undone)."""
+    if work.connection.far:
+        # Groups first, then the user: who adds members locks in this order too.
+        work.rows(LOCK_GROUPS_OF, user_id=user_id)
     groups = sorted(str(row[0]) for row in work.rows(LEAVE_ALL, user_id=user_id))
     gone, _ = work.run_together(
         (DELETE_USER, {"connection_id": work.connection_id, "user_id": user_id}), tally(work, "User", -1)
@@ -425,7 +437,8 @@ def groups_of_users(work: Work, user_ids: Sequence[str]) -> dict[str, GroupsMemb
 def tally(work: Work, kind: str, change: int) -> tuple[Statement, Params]:
     """Give the write that counts objects up or down, to be run with the one that makes or ends them."""
     # One writer at a time on SQLite; on PostgreSQL concurrent creates take different rows.
-    slot = random.randrange(SLOTS) if work.connection.far else 0  # noqa: S311
+    # One transaction keeps to one of them, so that two long ones never wait for each other crosswise.
+    slot = crc32(work.correlation_id.encode()) % SLOTS if work.connection.far else 0
     return TALLY, {"connection_id": work.connection_id, "kind": kind, "slot": slot, "change": change}
 
 

@@ -5,7 +5,7 @@ a secret, and of the exchange only what identifies objects and shows the shape: 
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -138,19 +138,28 @@ def purge(connection: Connection, tenant_id: str, until_seconds: float, *, count
 # Masking ------------------------------------------------------------------------------------------------------------
 
 MASK = "•••"
-# What classifies a request or shows its shape; every other text may be personal, unless it is a GUID.
-PLAIN = frozenset({"schemas", "id", "op", "type", "method", "bulkid", "version", "resourcetype"})
-CLASSES = frozenset({"work", "home", "other", "mobile", "fax", "pager", "true", "false"})
+Known = Callable[[str], bool]
+"""Says whether a word is one of the protocol's own: an attribute, a schema. Every other may be personal."""
+
 TOKEN = re.compile(rf"{TOKEN_PREFIX}[\w-]{{16,}}")
-LITERAL = re.compile(r'"([^"]*)"')
-DEPTH, LENGTH, GUID_LENGTH = 8, 50, 36
+CLASSES = frozenset({"work", "home", "other", "mobile", "fax", "pager", "true", "false", "null"})
+WORDS = frozenset({"eq", "ne", "co", "sw", "ew", "gt", "ge", "lt", "le", "pr", "and", "or", "not"})
+# What classifies a request or shows its shape, where it has the form that it should have.
+PLAIN = {
+    "schemas": re.compile(r"(urn:|https?://schemas\.microsoft\.com/)[\w:./-]{1,200}", re.IGNORECASE),
+    "op": re.compile(r"add|replace|remove", re.IGNORECASE),
+    "method": re.compile(r"GET|POST|PUT|PATCH|DELETE", re.IGNORECASE),
+    "resourcetype": re.compile(r"User|Group"),
+    "version": re.compile(r'(W/)?"[0-9a-f-]{1,40}"'),
+}
+ID = re.compile(r"[\w-]{1,64}", re.ASCII)
+LITERAL = re.compile(r'"((?:[^"\\]|\\.)*)"?')
+WORD = re.compile(r'"(?:[^"\\]|\\.)*"?|[^\s()\[\]"]+')
+QUOTED = re.compile(r"'([^']*)'?")
+DEPTH, LENGTH = 8, 50
 
 
-def _without_tokens(text: str | None) -> str | None:
-    return TOKEN.sub(MASK, text) if text is not None and TOKEN_PREFIX in text else text
-
-
-def masked(value: Any, key: str = "", depth: int = 0) -> Any:
+def masked(value: Any, known: Known, key: str = "", depth: int = 0) -> Any:
     """Give the shape of a body: keys as they are, texts masked unless they only identify or classify.
 
     Long lists are cut, so that an entry's size does not follow a group's.
@@ -159,24 +168,59 @@ def masked(value: Any, key: str = "", depth: int = 0) -> Any:
         return value
     kind = type(value)
     if kind is str:
-        if key == "path":
-            return masked_filter(value[:500])
-        if not value or (key in PLAIN and len(value) <= 200) or value.lower() in CLASSES:
-            return value
-        return value if len(value) == GUID_LENGTH and GUID.fullmatch(value) else MASK
+        return _masked_text(value, known, key)
     if depth > DEPTH:
         return MASK
     if kind is dict:
         kept = value.items() if len(value) <= LENGTH else list(value.items())[:LENGTH]
-        return {name if len(name) <= 200 else name[:200]: masked(held, name.lower(), depth + 1) for name, held in kept}
+        return {_masked_key(name, known): masked(held, known, name.lower(), depth + 1) for name, held in kept}
     if kind is list:
-        shown = [masked(each, key, depth + 1) for each in value[:LENGTH]]
+        shown = [masked(each, known, key, depth + 1) for each in value[:LENGTH]]
         return shown if len(value) <= LENGTH else [*shown, f"… {len(value) - LENGTH} more"]
     return MASK
 
 
-def masked_filter(text: str) -> str:
-    """Mask the literals of a filter or path that do not just classify."""
-    return LITERAL.sub(
-        lambda found: found[0] if found[1].lower() in CLASSES or GUID.fullmatch(found[1]) else f'"{MASK}"', text
-    )
+def masked_filter(text: str, known: Known) -> str:
+    """Mask what a filter or path compares with; attributes, operators, classes and GUIDs stay."""
+    return WORD.sub(lambda found: found[0] if _is_plain(found[0], known) else _masked_word(found[0]), text[:500])
+
+
+def masked_sentence(text: str, known: Known) -> str:
+    """Mask what a sentence quotes of a request, unless it is the protocol's own."""
+    return QUOTED.sub(lambda found: f"'{masked_filter(found[1], known)}'", LITERAL.sub(_masked_literal, text))
+
+
+def masked_id(key: str | None) -> str | None:
+    """Give an id as it is when it has the form of ours; a client may put anything in its place."""
+    return key if not key or ID.fullmatch(key) else MASK
+
+
+def _masked_text(text: str, known: Known, key: str) -> str:
+    if key == "path":
+        return masked_filter(text, known)
+    form = PLAIN.get(key)
+    if not text or text.lower() in CLASSES or (form is not None and form.fullmatch(text)):
+        return text
+    return text if GUID.fullmatch(text) else MASK
+
+
+def _masked_key(name: str, known: Known) -> str:
+    return name if name.isascii() and name.isidentifier() and len(name) <= 100 else masked_filter(name, known)
+
+
+def _is_plain(word: str, known: Known) -> bool:
+    bare = word.strip('"').lower()
+    return bare in CLASSES or GUID.fullmatch(bare) is not None or (word[0] != '"' and (bare in WORDS or known(word)))
+
+
+def _masked_word(word: str) -> str:
+    return f'"{MASK}"' if word[0] == '"' else MASK
+
+
+def _masked_literal(found: re.Match[str]) -> str:
+    plain = found[1].lower() in CLASSES or GUID.fullmatch(found[1])
+    return found[0] if plain else f'"{MASK}"'
+
+
+def _without_tokens(text: str | None) -> str | None:
+    return TOKEN.sub(MASK, text) if text is not None and TOKEN_PREFIX in text else text

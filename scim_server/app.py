@@ -179,7 +179,7 @@ class Door:
         return call, None
 
     async def _refuse(self, request: "_Request", error: ScimError) -> Answer:
-        if request.caller is not None and not request.endpoint.logs_itself:
+        if request.caller is not None:
             try:
                 await self.database.write(lambda connection: request.log_refusal(connection, error))
             except Exception:

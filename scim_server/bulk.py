@@ -57,6 +57,10 @@ class Step:
     references: set[str] = field(default_factory=set)
     answer: Answer | None = None
     error: ScimError | None = None
+    call: Call | None = None
+    action: str = ""
+    kind: str = ""
+    seconds: float = 0.0
 
     @property
     def done(self) -> bool:
@@ -76,6 +80,8 @@ def run(work: Work, call: Call) -> Answer:
         _run_step(work, call, step, by_bulk_id, later)
         errors += step.error is not None
     _close_circles(work, later, by_bulk_id)
+    for step in steps:
+        _log(work, step)
     return Answer(
         200, orjson.dumps({"schemas": [BULK_RESPONSE], "Operations": [_report(call, s) for s in steps if s.done]})
     )
@@ -163,24 +169,33 @@ def _in_order(steps: list[Step], by_bulk_id: dict[str, Step]) -> Iterator[Step]:
 def _run_step(work: Work, call: Call, step: Step, by_bulk_id: dict[str, Step], later: list[tuple[Step, str]]) -> None:
     started = clock.ticks()
     found = PATH.fullmatch(urlsplit(step.path).path)
-    endpoint, action = ENDPOINTS.get((step.method, found["kind"] if found else ""), (None, "bulk"))
-    kind = found["kind"].removesuffix("s") if found else "Bulk"
-    inner = call
+    endpoint, step.action = ENDPOINTS.get((step.method, found["kind"] if found else ""), (None, "bulk"))
+    step.kind = found["kind"].removesuffix("s") if found else "Bulk"
+    step.call = replace(call, body=b"")
     waiting: list[str] = []
     try:
         if endpoint is None or found is None:
             raise invalid_value(
                 f"Operations[{step.at}]", f"{step.method or 'no method'} {step.path or 'no path'} is not possible."
             )
-        inner = _inner_call(call, step, found["key"] or "", by_bulk_id, waiting)
+        step.call = _inner_call(call, step, found["key"] or "", by_bulk_id, waiting)
         with work.connection.savepoint():
-            step.answer = endpoint(work, inner)
-            log_success(work, inner, action, kind, step.answer, clock.ticks() - started)
+            step.answer = endpoint(work, step.call)
     except (ScimError, DomainError) as refusal:
         step.error = refusal if isinstance(refusal, ScimError) else from_domain(refusal)
-        log_failure(work, inner, action, kind, step.error, clock.ticks() - started)
-        return
+        waiting.clear()
+    step.seconds = clock.ticks() - started
     later += [(step, bulk_id) for bulk_id in waiting]
+
+
+def _log(work: Work, step: Step) -> None:
+    """Write down what came of an operation in the end: a circle may have taken it back."""
+    if step.call is None:
+        return
+    if step.answer is not None:
+        log_success(work, step.call, step.action, step.kind, step.answer, step.seconds)
+    elif step.error is not None:
+        log_failure(work, step.call, step.action, step.kind, step.error, step.seconds)
 
 
 def _inner_call(call: Call, step: Step, key: str, by_bulk_id: dict[str, Step], waiting: list[str]) -> Call:

@@ -51,7 +51,7 @@ def from_domain(error: DomainError) -> ScimError:
 
 def invalid_value(path: str, problem: str) -> ScimError:
     """Refuse a value (RFC 7644 table 9, invalidValue)."""
-    return ScimError(400, "invalidValue", f"{path[:200]}: {problem}")
+    return ScimError(400, "invalidValue", f"'{path[:200]}': {problem}")
 
 
 def invalid_syntax(problem: str) -> ScimError:

@@ -125,7 +125,8 @@ class _Parser:
     def take(self, wanted: str = "") -> str:
         token = self.peek()
         if not token or (wanted and token != wanted):
-            self.refuse(f"'{wanted or 'more'}' is expected {f'where {token!r} stands' if token else 'at the end'}")
+            what = f"'{wanted}'" if wanted else "something more"
+            self.refuse(f"{what} is expected {f'where {token!r} stands' if token else 'at the end'}")
         self.at += 1
         return token
 

@@ -94,9 +94,7 @@ class Server:
             text=True,
         )
         if done.returncode != 0:
-            raise AssertionError(
-                f"scim-server {' '.join(args)} exited with {done.returncode}:\n{done.stderr}"
-            )
+            raise AssertionError(f"scim-server {' '.join(args)} exited with {done.returncode}:\n{done.stderr}")
         return json.loads(done.stdout) if "--json" in args else done.stdout
 
 

@@ -106,9 +106,7 @@ def temporary_folder(run_as: RunAs) -> Iterator[Path]:
                 return
         finally:
             shutil.rmtree(folder, ignore_errors=True)
-    raise PostgresUnavailable(
-        "no temporary folder is open to an unprivileged account; set TMPDIR to one that is"
-    )
+    raise PostgresUnavailable("no temporary folder is open to an unprivileged account; set TMPDIR to one that is")
 
 
 def find_binaries(folder: Path, run_as: RunAs) -> Path:

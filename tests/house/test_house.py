@@ -21,9 +21,7 @@ def test_no_file_names_a_package_registry() -> None:
     """Which registry serves the packages is the machine's business: no file names a host."""
     hosts = [".".join(parts).encode() for parts in REGISTRIES]
     guilty = [
-        str(path.relative_to(ROOT))
-        for path in files()
-        if any(host in path.read_bytes().lower() for host in hosts)
+        str(path.relative_to(ROOT)) for path in files() if any(host in path.read_bytes().lower() for host in hosts)
     ]
 
     assert [] == guilty
@@ -38,9 +36,7 @@ def test_scripts_are_executable_and_parse(script: str, shell: str) -> None:
     assert (0, "") == (parsed.returncode, parsed.stderr)
 
 
-@pytest.mark.parametrize(
-    ("lock", "extras"), [("requirements.lock", []), ("requirements-test.lock", ["test"])]
-)
+@pytest.mark.parametrize(("lock", "extras"), [("requirements.lock", []), ("requirements-test.lock", ["test"])])
 def test_locks_pin_every_dependency_with_hashes(lock: str, extras: list[str]) -> None:
     """What pyproject.toml asks for, the lock pins to one version and to the files of it."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())

@@ -392,7 +392,7 @@ def test_inv_23_refusals_are_logged(server: Server, door: httpx.Client, customer
     assert [user["id"], group["id"], None, "nobody", user["id"]] == [entry["target_id"] for entry in entries]
     assert ["invalidValue", "invalidValue", "uniqueness"] == [entry["reason_code"] for entry in entries[:3]]
     assert all(entry["reason"] for entry in entries)
-    assert "nobody" in entries[1]["reason"]
+    assert "no user or group has the id" in entries[1]["reason"]
     assert (user, group) == (read(door, user), read(door, group))
 
 

@@ -106,7 +106,7 @@ EXACT = (
     "urn:a",
     "Boss",
     "boss",
-    "BOSS",
+    " Boss",
     "é",
 )
 URIS = tuple(value for value in EXACT if ":" in value)

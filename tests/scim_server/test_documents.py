@@ -206,6 +206,14 @@ def test_what_only_we_say_is_ignored_however_it_is_written(key: str) -> None:
     check_storable(accepted.resource)
 
 
+def test_a_read_only_sub_attribute_is_ignored() -> None:
+    """`manager.displayName` is ours to say."""
+    manager = {"value": "0193", "displayName": "Boss"}
+
+    assert {"value": "0193"} == accept(USER, {"userName": "x", "manager": manager}).resource[ENTERPRISE_USER]["manager"]
+    assert ENTERPRISE_USER not in accept(USER, {"userName": "x", "manager": {"displayName": "Boss"}}).resource
+
+
 def test_a_password_is_handed_over_apart() -> None:
     """It never enters the document."""
     for key in ("password", "PassWord", f"{USER_URN}:password"):

@@ -367,7 +367,8 @@ def questions_about(attribute: Attribute) -> Iterator[Asked]:
             dict.fromkeys([*values, *(value.upper() for value in values), *(value[-1] for value in values), ""])
         )
     comparisons = [Compare(attribute, op, value) for op in ops_of(attribute) for value in values]
-    for asked in (Has(attribute), *comparisons, *nothing_of(attribute)):
+    leaves: list[Compare | Has] = [Has(attribute), *comparisons, *nothing_of(attribute)]
+    for asked in leaves:
         yield asked
         yield Never(asked)
         if attribute.multi_valued and not (isinstance(asked, Compare) and asked.op in ("sw", "ew", "gt", "le")):
@@ -633,6 +634,7 @@ def by_cursor(
         page = found(directory, resource_type, replace(asked, cursor=cursor))
         assert len(page.rows) == asked.count or page.next_cursor is None
         seen += ids(page.rows)
+        assert len(set(seen)) == len(seen), "a resource comes twice"
         cursor = page.next_cursor
         between(seen)
     return seen

@@ -356,11 +356,9 @@ def test_clearing_one_attribute_of_an_extension_leaves_the_others(before: JSON, 
 
 
 @pytest.mark.xfail(reason="an empty value wipes the extension")
-@examples(20)
-@given(before=documents, kept=texts)
-def test_clearing_one_attribute_of_an_unknown_extension_leaves_the_others(before: JSON, kept: str) -> None:
+def test_clearing_one_attribute_of_an_unknown_extension_leaves_the_others() -> None:
     """As for the one that is known here."""
-    cleared_at_its_path_alone(CUSTOM, before, kept)
+    cleared_at_its_path_alone(CUSTOM, {"userName": "x"}, "kept")
 
 
 def cleared_at_its_path_alone(urn: str, before: JSON, kept: str) -> None:
