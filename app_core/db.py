@@ -655,14 +655,18 @@ class PostgresDatabase:
             return await greenlet_spawn(job, PostgresConnection(raw))
 
     async def write(self, job: Callable[[Connection], T]) -> T:
-        """Run a job in a transaction; a deadlock or a serialization failure is tried again from the start."""
+        """Run a job in a transaction, and again from the start after what only happened because of others.
+
+        That is a deadlock, a serialization failure, or a reference to a row that went while the job was looking at it:
+        the next try sees that it is gone and says so.
+        """
         for attempt in range(self.ATTEMPTS):
             try:
                 value = await self._once(job)
                 self._count_write()
                 return value
-            except (asyncpg.DeadlockDetectedError, asyncpg.SerializationError):
-                if attempt == self.ATTEMPTS - 1:
+            except (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, Violation) as error:
+                if attempt == self.ATTEMPTS - 1 or (isinstance(error, Violation) and not error.reference):
                     raise
                 await asyncio.sleep(0.01 * 2**attempt)
         raise AssertionError("unreachable")
