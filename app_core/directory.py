@@ -326,6 +326,7 @@ LOCK_GROUPS_OF = Statement(
     .order_by(G.c.id)
     .with_for_update(key_share=True, of=G)
 )
+HOLD_USER = Statement(select(U.c.id).where(U.c.tenant_id == tenant, U.c.id == bindparam("user_id")).with_for_update())
 LEAVE_ALL = Statement(
     delete(M).where(M.c.tenant_id == tenant, M.c.user_id == bindparam("user_id")).returning(M.c.group_id)
 )
@@ -407,8 +408,9 @@ def set_password(work: Work, user_id: str, password_hash: str) -> None:
 def delete_user(work: Work, user_id: str) -> bool:
     """Forget a user and take it out of its groups; say whether it was there (if not, all is to be undone)."""
     if work.connection.far:
-        # Groups first, then the user: who adds members locks in this order too.
+        # Groups first, then the user, as who adds members does; with the user held, nobody adds it to another group.
         work.rows(LOCK_GROUPS_OF, user_id=user_id)
+        work.row(HOLD_USER, user_id=user_id)
     groups = sorted(str(row[0]) for row in work.rows(LEAVE_ALL, user_id=user_id))
     gone, _ = work.run_together(
         (DELETE_USER, {"connection_id": work.connection_id, "user_id": user_id}), tally(work, "User", -1)
@@ -556,6 +558,9 @@ def delete_group(work: Work, group_id: str) -> bool:
 
     Groups that contain it change with it.
     """
+    if work.connection.far:
+        work.rows(LOCK_PARENTS_OF, member_id=group_id)
+        work.row(HOLD_GROUP, group_id=group_id)
     parents = sorted(str(row[0]) for row in work.rows(LEAVE_PARENTS, member_id=group_id))
     gone, _ = work.run_together(
         (DELETE_GROUP, {"connection_id": work.connection_id, "group_id": group_id}), tally(work, "Group", -1)
@@ -615,6 +620,16 @@ KEEP_GROUPS = Statement(
     .where(N.c.tenant_id == tenant, N.c.group_id == bindparam("group_id"), not_(among(N.c.member_id, "ids")))
     .returning(N.c.member_id)
 )
+LOCK_PARENTS_OF = Statement(
+    select(G.c.id)
+    .where(
+        G.c.tenant_id == tenant,
+        G.c.id.in_(select(N.c.group_id).where(N.c.tenant_id == tenant, N.c.member_id == bindparam("member_id"))),
+    )
+    .order_by(G.c.id)
+    .with_for_update(key_share=True, of=G)
+)
+HOLD_GROUP = Statement(select(G.c.id).where(G.c.tenant_id == tenant, G.c.id == bindparam("group_id")).with_for_update())
 LEAVE_PARENTS = Statement(
     delete(N).where(N.c.tenant_id == tenant, N.c.member_id == bindparam("member_id")).returning(N.c.group_id)
 )

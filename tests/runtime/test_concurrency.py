@@ -255,30 +255,34 @@ def test_parallel_renames_to_one_group_name(doors: list[str], customer: Customer
 # ── Deletes in between ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_deletes_of_users_and_adds_of_them_at_once(doors: list[str], customer: Customer) -> None:
-    """A user that is deleted while others put it into groups leaves no orphan, and every change counts once."""
-    run_deletes_against_adds(doors, customer, users=24)
+@pytest.mark.parametrize("collection", ["Users", "Groups"])
+def test_deletes_of_members_and_adds_of_them_at_once(doors: list[str], customer: Customer, collection: str) -> None:
+    """Who is deleted while others put it into groups leaves no orphan, and every change counts once."""
+    run_deletes_against_adds(doors, customer, collection, count=24)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_deletes_of_users_and_adds_of_them_for_long(doors: list[str], server: Server) -> None:
+@pytest.mark.parametrize("collection", ["Users", "Groups"])
+def test_deletes_of_members_and_adds_of_them_for_long(doors: list[str], server: Server, collection: str) -> None:
     """The same twenty times."""
     for _ in range(20):
-        run_deletes_against_adds(doors, new_customer(server.database_url), users=60)
+        run_deletes_against_adds(doors, new_customer(server.database_url), collection, count=60)
 
 
-def run_deletes_against_adds(doors: list[str], customer: Customer, *, users: int) -> None:
+def run_deletes_against_adds(doors: list[str], customer: Customer, collection: str, *, count: int) -> None:
     with customer.client(doors[0]) as scim:
-        people = create_in_bulk(scim, range(users))
-        remaining = create_user(scim, 5000)["id"]
+        if collection == "Users":
+            passing = create_in_bulk(scim, range(count))
+        else:
+            passing = [create_group(scim, f"Member {n}")["id"] for n in range(count)]
         groups = [create_group(scim, f"Group {n}")["id"] for n in range(3)]
 
     def adds(group: str, share: Sequence[str]) -> Job[int]:
         async def job(client: httpx.AsyncClient) -> int:
             added = 0
-            for person in share:
-                answer = await client.patch(f"Groups/{group}", json=patch(add_members([person])))
+            for member in share:
+                answer = await client.patch(f"Groups/{group}", json=patch(add_members([member])))
                 # Members that do not exist are refused as a value (400); nobody else is at fault.
                 assert answer.status_code in (204, 400), answer.text
                 added += answer.status_code == 204
@@ -288,26 +292,26 @@ def run_deletes_against_adds(doors: list[str], customer: Customer, *, users: int
 
     def deletes(share: Sequence[str]) -> Job[int]:
         async def job(client: httpx.AsyncClient) -> int:
-            for person in share:
-                answer = await client.delete(f"Users/{person}")
+            for member in share:
+                answer = await client.delete(f"{collection}/{member}")
                 assert 204 == answer.status_code, answer.text
             return 0
 
         return job
 
-    # Each group is fed by two clients that meet the deleting ones at different people.
-    half = users // 2
-    jobs = [adds(group, share) for group in groups for share in (people[:half], people[half:])]
-    jobs += [deletes(people[at::4]) for at in range(4)]
+    # Each group is fed by two clients that meet the deleting ones at different members.
+    half = count // 2
+    jobs = [adds(group, share) for group in groups for share in (passing[:half], passing[half:])]
+    jobs += [deletes(passing[at::4]) for at in range(4)]
     added = together(doors, customer, jobs)
 
     with customer.client(doors[-1]) as scim:
-        assert [remaining] == list(everyone(scim))
+        assert {} == everyone(scim)
+        assert sorted(groups) == sorted(group["id"] for group in scim.get("Groups").json()["Resources"])
         for at, group in enumerate(groups):
-            answer = scim.get(f"Groups/{group}")
             assert [] == members_of(scim, group)
             # Whoever came in also left: one version each.
-            assert 1 + 2 * sum(added[2 * at : 2 * at + 2]) == version_of(answer)
+            assert 1 + 2 * sum(added[2 * at : 2 * at + 2]) == version_of(scim.get(f"Groups/{group}"))
 
 
 def test_delete_of_a_group_and_adds_to_it_at_once(doors: list[str], customer: Customer) -> None:
