@@ -350,6 +350,8 @@ TOTAL = Statement(
     )
 )
 SLOTS = 16
+FEW_VALUES = 12
+"""How many values of a new user go with it in one statement; more follow by themselves."""
 
 
 def find_user(work: Work, user_id: str) -> User | None:
@@ -377,8 +379,10 @@ def insert_user(work: Work, user_id: str, record: UserRecord, password_hash: str
         "document": stored,
         "password_hash": password_hash,
     }
-    values = [(INSERT_VALUE, each) for each in _values(user_id, record)]
-    work.run_together((INSERT_USER, row), *values, tally(work, "User", 1))
+    values = _values(user_id, record)
+    few = [(INSERT_VALUE, each) for each in values[:FEW_VALUES]]
+    work.run_together((INSERT_USER, row), *few, tally(work, "User", 1))
+    work.run_many(INSERT_VALUE, values[FEW_VALUES:])
     return User(user_id, record.external_id, record.user_name, record.active, 1, work.now, stored)
 
 

@@ -18,7 +18,6 @@ from sqlalchemy import (
     and_,
     bindparam,
     case,
-    cast,
     false,
     func,
     literal_column,
@@ -355,6 +354,11 @@ class Compiled:
         return {name: read(literals[slot]) for name, slot, read in self.binders}
 
 
+def _constant(text: str, like: ColumnElement[str]) -> ColumnElement[str]:
+    """Give a text that compares as a key column does: a bare one would follow the locale of a PostgreSQL database."""
+    return func.coalesce(literal_column(f"'{text}'", Text()), like, type_=Text())
+
+
 USER_COLUMNS: dict[str, tuple[ColumnElement[Any], Callable[[str], str]]] = {
     "id": (U.c.id, str),
     "externalid": (U.c.external_key, external_key),
@@ -363,8 +367,7 @@ USER_COLUMNS: dict[str, tuple[ColumnElement[Any], Callable[[str], str]]] = {
     "active": (U.c.active, str),
     "meta.created": (U.c.created_at, str),
     "meta.lastmodified": (U.c.modified_at, str),
-    # PostgreSQL does not sort by a bare constant.
-    "meta.resourcetype": (cast(literal_column("'User'"), Text()), str),
+    "meta.resourcetype": (_constant("User", U.c.id), str),
 }
 GROUP_COLUMNS: dict[str, tuple[ColumnElement[Any], Callable[[str], str]]] = {
     "id": (G.c.id, str),
@@ -372,11 +375,11 @@ GROUP_COLUMNS: dict[str, tuple[ColumnElement[Any], Callable[[str], str]]] = {
     "displayname": (G.c.display_key, fold),
     "meta.created": (G.c.created_at, str),
     "meta.lastmodified": (G.c.modified_at, str),
-    "meta.resourcetype": (cast(literal_column("'Group'"), Text()), str),
+    "meta.resourcetype": (_constant("Group", G.c.id), str),
 }
 MEMBERS = union_all(
-    select(M.c.tenant_id, M.c.group_id, M.c.user_id.label("value"), literal_column("'user'", Text()).label("type")),
-    select(N.c.tenant_id, N.c.group_id, N.c.member_id.label("value"), literal_column("'group'", Text()).label("type")),
+    select(M.c.tenant_id, M.c.group_id, M.c.user_id.label("value"), _constant("user", M.c.user_id).label("type")),
+    select(N.c.tenant_id, N.c.group_id, N.c.member_id.label("value"), _constant("group", N.c.member_id).label("type")),
 ).subquery("members")
 GROUPS = (
     select(
@@ -384,7 +387,7 @@ GROUPS = (
         M.c.user_id,
         M.c.group_id.label("value"),
         G.c.display_key.label("display"),
-        literal_column("'direct'", Text()).label("type"),
+        _constant("direct", M.c.group_id).label("type"),
     )
     .select_from(M.join(G, (G.c.tenant_id == M.c.tenant_id) & (G.c.id == M.c.group_id)))
     .subquery("groups_of")

@@ -111,6 +111,8 @@ def _read(resource_type: ResourceType, given: Any) -> Iterator[Operation]:
 def _located(resource_type: ResourceType, op: str, path: str, value: Any) -> Iterator[Operation]:
     """Read an operation with a path; one on a whole known extension is taken apart into its attributes."""
     urn = entra.extension_urn(path)
+    if op == "add" and value == {} and urn.lower() in resource_type.extensions:
+        return
     if urn.lower() not in resource_type.extensions or op == "remove" or entra.unassigned(value):
         yield _operation(resource_type, op, path, value)
         return
@@ -208,13 +210,13 @@ def _apply(resource: JsonObject, operation: Operation, target: Target, patched: 
 
 
 def _whole_extension(resource: JsonObject, operation: Operation, urn: str) -> None:
-    kept = None if operation.op == "remove" else free(operation.value, operation.path)
-    if kept is None:
-        resource.pop(urn, None)
-    elif isinstance(kept, dict) and isinstance(resource.get(urn), dict):
-        resource[urn] = {**resource[urn], **kept}
+    held, value = resource.get(urn), operation.value
+    kept = None if operation.op == "remove" else free(value, operation.path)
+    if operation.op != "remove" and isinstance(value, dict) and isinstance(held, dict):
+        cleared = {name for name, inner in value.items() if entra.unassigned(inner)}
+        _assign(resource, urn, {name: inner for name, inner in {**held, **(kept or {})}.items() if name not in cleared})
     else:
-        resource[urn] = kept
+        _assign(resource, urn, kept)
 
 
 def _put(home: JsonObject, operation: Operation, attribute: Attribute, path: str, patched: Patched) -> None:
@@ -250,6 +252,9 @@ def _remove(home: JsonObject, attribute: Attribute, value: Any, patched: Patched
         raise mutability(attribute.name, "it is required and cannot be removed.")
     held = home.get(attribute.name)
     listed = take(attribute, value, attribute.name, patched.notes) if attribute.multi_valued else None
+    if listed is None and isinstance(value, list):
+        # Remove with a list means just these (entra rule 5), and these are none.
+        return
     if listed is None or not isinstance(held, list):
         home.pop(attribute.name, None)
         return
@@ -266,6 +271,7 @@ def _sub_attribute(
         elements = home.get(attribute.name) or ([{}] if taken is not None else [])
         for element in elements:
             _assign(element, sub.name, taken)
+        _one_primary(elements, elements)
         _assign(home, attribute.name, [element for element in elements if element])
         return
     inner = dict(home.get(attribute.name) or {})

@@ -272,8 +272,8 @@ def test_migrate_four_times_at_once(own_database: str) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_migrate_at_once_again_and_again(database_url: str, tmp_path: Path) -> None:
-    """The same on 25 empty databases."""
-    for _ in range(25):
+    """The same on 12 empty databases."""
+    for _ in range(12):
         with empty_database(database_url, tmp_path) as url:
             assert [(0, "")] * 4 == [(each.returncode, each.stderr) for each in all_at_once(url, [["migrate"]] * 4)]
 

@@ -290,14 +290,14 @@ def load(own_database: str) -> Load:
 
 def test_killed_under_load(load: Load, tmp_path: Path) -> None:
     """Three times the server is killed at a random moment; each time nothing acknowledged is missing or half done."""
-    kill_and_check(load, tmp_path, times=3, more=150)
+    kill_and_check(load, tmp_path, times=3, more=100)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_killed_under_load_for_long(load: Load, tmp_path: Path) -> None:
-    """The same thirty times."""
-    kill_and_check(load, tmp_path, times=30, more=400)
+    """The same fifteen times."""
+    kill_and_check(load, tmp_path, times=15, more=400)
 
 
 def kill_and_check(load: Load, folder: Path, *, times: int, more: int) -> None:

@@ -9,7 +9,7 @@ import os
 import unicodedata
 from typing import Any
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 
 from tests.builders import ENTERPRISE_USER
@@ -27,6 +27,7 @@ def examples(number: int) -> settings:
         derandomize=EFFORT == 1,
         database=None,
         deadline=None,
+        phases=(Phase.explicit, Phase.generate, Phase.shrink),  # to explain a failure takes minutes
         suppress_health_check=list(HealthCheck),
     )
 
