@@ -15,6 +15,7 @@ from sqlalchemy import (
     ForeignKeyConstraint,
     Index,
     LargeBinary,
+    Select,
     Text,
     UniqueConstraint,
     bindparam,
@@ -317,15 +318,15 @@ ENTRIES_OF_GROUPS = Statement(
         among(G.c.id, "group_ids"),
     )
 )
-LOCK_GROUPS_OF = Statement(
-    select(G.c.id)
-    .where(
-        G.c.tenant_id == tenant,
-        G.c.id.in_(select(M.c.group_id).where(M.c.tenant_id == tenant, M.c.user_id == bindparam("user_id"))),
-    )
-    .order_by(G.c.id)
-    .with_for_update(key_share=True, of=G)
-)
+
+
+def _locking(group_ids: Select[Any]) -> Statement:
+    """Make the statement that holds some groups, always in one order, so that no two transactions wait crosswise."""
+    chosen = select(G.c.id).where(G.c.tenant_id == tenant, G.c.id.in_(group_ids)).order_by(G.c.id)
+    return Statement(chosen.with_for_update(key_share=True, of=G))
+
+
+LOCK_GROUPS_OF = _locking(select(M.c.group_id).where(M.c.tenant_id == tenant, M.c.user_id == bindparam("user_id")))
 HOLD_USER = Statement(select(U.c.id).where(U.c.tenant_id == tenant, U.c.id == bindparam("user_id")).with_for_update())
 LEAVE_ALL = Statement(
     delete(M).where(M.c.tenant_id == tenant, M.c.user_id == bindparam("user_id")).returning(M.c.group_id)
@@ -624,15 +625,7 @@ KEEP_GROUPS = Statement(
     .where(N.c.tenant_id == tenant, N.c.group_id == bindparam("group_id"), not_(among(N.c.member_id, "ids")))
     .returning(N.c.member_id)
 )
-LOCK_PARENTS_OF = Statement(
-    select(G.c.id)
-    .where(
-        G.c.tenant_id == tenant,
-        G.c.id.in_(select(N.c.group_id).where(N.c.tenant_id == tenant, N.c.member_id == bindparam("member_id"))),
-    )
-    .order_by(G.c.id)
-    .with_for_update(key_share=True, of=G)
-)
+LOCK_PARENTS_OF = _locking(select(N.c.group_id).where(N.c.tenant_id == tenant, N.c.member_id == bindparam("member_id")))
 HOLD_GROUP = Statement(select(G.c.id).where(G.c.tenant_id == tenant, G.c.id == bindparam("group_id")).with_for_update())
 LEAVE_PARENTS = Statement(
     delete(N).where(N.c.tenant_id == tenant, N.c.member_id == bindparam("member_id")).returning(N.c.group_id)

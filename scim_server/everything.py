@@ -45,7 +45,7 @@ def _one_after_the_other(work: Work, call: Call, query: Query, totals: dict[str,
     for kind in RESOURCE_TYPES:
         here = max(0, min(left, totals[kind.name] - skip))
         if here:
-            found = _rows(work, kind, replace(query, start=skip + 1, count=here))
+            found = listing.rows(work, kind, replace(query, start=skip + 1, count=here))
             resources += _single(work, call, kind, found, query)
             left -= here
         skip = max(0, skip - totals[kind.name])
@@ -62,7 +62,7 @@ def _sorted(work: Work, call: Call, query: Query, total: int) -> list[bytes]:
     for kind in RESOURCE_TYPES:
         has = filters.resolve(kind, query.sort_by or "") is not None
         front = replace(query, start=1, count=query.start - 1 + query.count, sort_by=query.sort_by if has else None)
-        for row in _rows(work, kind, front).rows:
+        for row in listing.rows(work, kind, front).rows:
             value = row[-1] if has else None
             candidates.append(((value is None, value or "", row[0]), kind, row))
     candidates.sort(key=lambda each: each[0][:2], reverse=query.descending)
@@ -79,17 +79,13 @@ def _by_cursor(work: Work, call: Call, query: Query) -> Answer:
     kind = GROUP if name == GROUP.name else USER
     if query.cursor and name not in PAGES:
         raise ScimError(400, "invalidCursor", "The cursor was not made by this server.")
-    found = _rows(work, kind, replace(query, cursor=inner))
+    found = listing.rows(work, kind, replace(query, cursor=inner))
     resources = _single(work, call, kind, found, query)
     following = f"{kind.name}.{found.next_cursor}" if found.next_cursor else None
     if kind is USER and following is None:
         following = f"{GROUP.name}.{listing.start_cursor(GROUP, query)}"
     total = sum(listing.total(work, each, query.filter) for each in RESOURCE_TYPES)
     return Answer(200, listing.list_response(resources, Found((), total, 1, following), by_cursor=True))
-
-
-def _rows(work: Work, kind: ResourceType, query: Query) -> Found:
-    return listing.rows(work, kind, query)
 
 
 def _single(work: Work, call: Call, kind: ResourceType, found: Found, query: Query) -> list[bytes]:
