@@ -18,6 +18,7 @@ from sqlalchemy import (
     Select,
     Text,
     UniqueConstraint,
+    and_,
     bindparam,
     delete,
     func,
@@ -303,20 +304,20 @@ INSERT_VALUE = Statement(
     )
 )
 DELETE_VALUES = Statement(delete(V).where(V.c.tenant_id == tenant, V.c.user_id == bindparam("user_id")))
-# One row a user, whose groups are joined by the database: a page of users in many groups stays 100 rows.
-MEMBERSHIPS_OF_USERS = Statement(
-    select(M.c.user_id, joined(M.c.group_id))
-    .where(
-        M.c.tenant_id == tenant,
-        among(M.c.user_id, "user_ids"),
+
+
+def _entries(of_users: ColumnElement[bool]) -> Statement:
+    """Make the statement that reads some users' groups: one row a user, however many groups it is in."""
+    chosen = select(M.c.user_id, joined(G.c.entry, M.c.group_id)).select_from(
+        M.join(G, (G.c.tenant_id == M.c.tenant_id) & (G.c.id == M.c.group_id))
     )
-    .group_by(M.c.user_id)
-)
-ENTRIES_OF_GROUPS = Statement(
-    select(G.c.id, G.c.entry).where(
-        G.c.tenant_id == tenant,
-        among(G.c.id, "group_ids"),
-    )
+    return Statement(chosen.where(M.c.tenant_id == tenant, of_users).group_by(M.c.user_id))
+
+
+GROUPS_OF_USERS = _entries(among(M.c.user_id, "user_ids"))
+# Neighbours are read in one sweep over the index.
+GROUPS_FROM_TO = _entries(
+    and_(M.c.user_id >= bindparam("from", type_=KeyText), M.c.user_id <= bindparam("to", type_=KeyText))
 )
 
 
@@ -425,20 +426,18 @@ def delete_user(work: Work, user_id: str) -> bool:
     return bool(gone)
 
 
-def groups_of_users(work: Work, user_ids: Sequence[str]) -> dict[str, GroupsMember]:
-    """Give several users' groups at once; users in none are left out."""
-    sets: dict[str, str] = {row[0]: row[1] for row in work.rows(MEMBERSHIPS_OF_USERS, user_ids=list(user_ids))}
-    if not sets:
-        return {}
+def groups_of_users(work: Work, user_ids: Sequence[str], *, neighbours: bool = False) -> dict[str, GroupsMember]:
+    """Give several users' groups at once; users in none are left out.
+
+    `neighbours` says that they are in the order of their ids and that there is nobody between them.
+    """
+    if neighbours:
+        rows = work.rows(GROUPS_FROM_TO, **{"from": user_ids[0], "to": user_ids[-1]})
+    else:
+        rows = work.rows(GROUPS_OF_USERS, user_ids=list(user_ids))
     # Colleagues are in the same groups, so there are fewer sets of groups than users.
-    ids_of = {joined_ids: sorted(joined_ids.split(",")) for joined_ids in set(sets.values())}
-    wanted = list({group_id for ids in ids_of.values() for group_id in ids})
-    entries = {row[0]: row[1] for row in work.rows(ENTRIES_OF_GROUPS, group_ids=wanted)}
-    # On PostgreSQL a group may go between the two statements.
-    members = {
-        key: groups_member(",".join([entries[each] for each in ids if each in entries])) for key, ids in ids_of.items()
-    }
-    return {user_id: members[key] for user_id, key in sets.items()}
+    members = {entries: groups_member(entries) for entries in {row[1] for row in rows}}
+    return {user_id: members[entries] for user_id, entries in rows}
 
 
 def tally(work: Work, kind: str, change: int) -> tuple[Statement, Params]:

@@ -215,9 +215,9 @@ def groups_member(entries: str | None) -> GroupsMember:
         return NO_GROUPS
     text = entries.encode()
     suffix = f"-{crc32(text):08x}"
-    return GroupsMember(suffix, suffix.encode() + TAIL[:-1] + b',"groups":[' + text + b"]}")
+    return GroupsMember(suffix, b'%b\\""},"groups":[%b]}' % (suffix.encode(), text))
 
 
 def with_groups(stored: bytes, groups: GroupsMember) -> bytes:
     """Give a user's document with its groups; BASE is still to be filled in."""
-    return stored if groups is NO_GROUPS else stored[: -len(TAIL)] + groups.ending
+    return stored[: -len(TAIL)] + groups.ending

@@ -229,10 +229,12 @@ class Found:
     next_cursor: str | None
     has_groups: bool = False
     """Whether rows of users carry their groups; else they are to be read for the whole page at once."""
+    neighbours: bool = False
+    """Whether the rows follow each other by id with nothing between them."""
 
     def one(self, row: Sequence[Any]) -> "Found":
         """Give a page of one of these rows."""
-        return Found((row,), 1, 1, None, self.has_groups)
+        return Found((row,), 1, 1, None, self.has_groups, neighbours=True)
 
 
 def find(work: Work, resource_type: ResourceType, query: Query) -> Found:
@@ -254,9 +256,8 @@ def rows(work: Work, resource_type: ResourceType, query: Query) -> Found:
         got, has_groups = _run(work, page, query, limit=query.count, offset=offset), page.has_groups
     # A short page that holds something has said how many there are.
     known = offset + len(got) if len(got) < query.count and (got or not offset) else None
-    return Found(
-        got, total(work, resource_type, query.filter) if known is None else known, query.start, None, has_groups
-    )
+    known = total(work, resource_type, query.filter) if known is None else known
+    return Found(got, known, query.start, None, has_groups, _neighbours(query))
 
 
 def total(work: Work, resource_type: ResourceType, wanted_filter: Filter | None) -> int:
@@ -283,12 +284,16 @@ def _find_after(work: Work, resource_type: ResourceType, query: Query) -> Found:
     known = len(got) if last is None and not more else None
     cursor = _write_cursor(got[-1][0], got[-1][-1] if query.sort_by else None, fingerprint) if more else None
     known = total(work, resource_type, query.filter) if known is None else known
-    return Found(got, known, 1, cursor, page.has_groups)
+    return Found(got, known, 1, cursor, page.has_groups, _neighbours(query))
 
 
 def _run(work: Work, page: Page, query: Query, **params: Any) -> Sequence[Sequence[Any]]:
     literals = {} if page.filter is None or query.filter is None else page.filter.params(query.filter.literals)
     return work.rows(page.statement, connection_id=work.connection_id, **literals, **params)
+
+
+def _neighbours(query: Query) -> bool:
+    return query.filter is None and query.sort_by is None
 
 
 def _tree(query: Query) -> Tree | None:

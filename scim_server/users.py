@@ -60,7 +60,7 @@ def page(work: Work, call: Call, found: listing.Found, wanted: Wanted) -> list[b
     if found.has_groups:
         documents = [with_groups(row[1], groups_member(row[2])) for row in found.rows]
     else:
-        groups = directory.groups_of_users(work, [row[0] for row in found.rows])
+        groups = directory.groups_of_users(work, [row[0] for row in found.rows], neighbours=found.neighbours)
         documents = [with_groups(row[1], groups.get(row[0], NO_GROUPS)) for row in found.rows]
     if wanted.everything:
         # One pass over the whole page fills in the service's address.
