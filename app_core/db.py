@@ -11,7 +11,9 @@ All columns hold text, integers, booleans or bytes: what goes in comes back with
 """
 
 import asyncio
+import itertools
 import logging
+import random
 import re
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -35,6 +37,8 @@ from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import Text
 from sqlalchemy.util import await_only, greenlet_spawn
 from sqlmodel import SQLModel
+
+from app_core.errors import Busy
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -549,6 +553,13 @@ def _statistics_of(raw: sqlite3.Connection, index: str, unique: bool) -> str:
     return " ".join(map(str, [MANY, *counts]))
 
 
+def _sqlite_failure(error: Exception) -> Exception:
+    """Say Busy where another process kept the write lock longer than `busy_timeout`."""
+    if isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode == sqlite3.SQLITE_BUSY:
+        return Busy()
+    return error
+
+
 Pending = tuple[Callable[[Connection], Any], "asyncio.Future[Any]"]
 
 
@@ -557,7 +568,6 @@ class SqliteDatabase:
 
     def __init__(self, path: str) -> None:
         self._raw = open_sqlite(path)
-        settle_statistics(self._raw)
         self._connection = SqliteConnection(self._raw)
         self._pending: list[Pending] = []
 
@@ -586,7 +596,7 @@ class SqliteDatabase:
             # The commit itself failed (disk full, locked): nobody of the batch may be told otherwise.
             if self._raw.in_transaction:
                 self._raw.execute("ROLLBACK")
-            answers = [(done, None, error) for _, done in batch]
+            answers = [(done, None, _sqlite_failure(error)) for _, done in batch]
         for done, value, failure in answers:
             if done.done():
                 continue
@@ -607,7 +617,7 @@ class SqliteDatabase:
         return value, None
 
     async def optimize(self) -> None:
-        """Let SQLite look after itself."""
+        """Give the planner its statistics anew. It takes the write lock: for a process that serves."""
         settle_statistics(self._raw)
 
     async def close(self) -> None:
@@ -658,17 +668,22 @@ class PostgresDatabase:
         """Run a job in a transaction, and again from the start after what only happened because of others.
 
         That is a deadlock, a serialization failure, or a reference to a row that went while the job was looking at it:
-        the next try sees that it is gone and says so.
+        the next try sees that it is gone and says so. Raises Busy when others come first each time.
         """
-        for attempt in range(self.ATTEMPTS):
+        for attempt in itertools.count(1):
             try:
                 value = await self._once(job)
                 self._count_write()
                 return value
-            except (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, Violation) as error:
-                if attempt == self.ATTEMPTS - 1 or (isinstance(error, Violation) and not error.reference):
+            except (asyncpg.DeadlockDetectedError, asyncpg.SerializationError) as error:
+                if attempt == self.ATTEMPTS:
+                    logger.warning("a write was given up after %d attempts: %s", attempt, type(error).__name__)
+                    raise Busy from error
+            except Violation as error:
+                if attempt == self.ATTEMPTS or not error.reference:
                     raise
-                await asyncio.sleep(0.01 * 2**attempt)
+            # Those who met here must not meet again: each waits as long as chance says.
+            await asyncio.sleep(0.01 * 2**attempt * random.random())  # noqa: S311 - no secret
         raise AssertionError("unreachable")
 
     async def _once(self, job: Callable[[Connection], T]) -> T:

@@ -9,6 +9,7 @@ DomainError
 │   └── UnknownMembers
 ├── StillHolds          it cannot be deleted while it holds other things
 ├── Stale               somebody else changed the row in between
+├── Busy                others held the rows for too long
 └── Unauthenticated     no live secret
 """
 
@@ -93,6 +94,15 @@ class Stale(DomainError):
     """The row is no longer at the version that the caller saw."""
 
     code = "stale"
+
+
+class Busy(DomainError):
+    """Others held what a write needs, again and again; nothing of it was stored, and it may be sent once more."""
+
+    code = "busy"
+
+    def __init__(self) -> None:
+        super().__init__("The database is busy with other changes. Nothing was changed; try again.")
 
 
 class Unauthenticated(DomainError):

@@ -4,7 +4,7 @@ Each function is one step of a unit of work that the door has opened; it raises 
 is stored. Saying the same twice is no change: no version counts up, and nobody is told.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from app_core import connections, directory
@@ -124,7 +124,8 @@ class MemberStep:
     """One step on the members, in the order sent: `add`, `remove`, or `replace` (everybody else leaves)."""
 
     op: str
-    ids: Sequence[str]
+    ids: Sequence[str] | Callable[[], Sequence[str]]
+    """Whom; or how to find them when it is this step's turn."""
 
 
 def create_group(work: Work, record: GroupRecord, members: Sequence[str] = (), *, group_id: str | None = None) -> Group:
@@ -200,7 +201,7 @@ def delete_group(work: Work, group_id: str) -> None:
 
 def _take_step(work: Work, group_id: str, step: MemberStep) -> bool:
     """Take one step on the members and say whether it changed anything."""
-    ids = list(dict.fromkeys(step.ids))
+    ids = list(dict.fromkeys(step.ids() if callable(step.ids) else step.ids))
     if step.op == "remove":
         # Taking out who is not in is a success: Entra cannot see members and repeats itself.
         return bool(directory.remove_members(work, group_id, ids)) if ids else False

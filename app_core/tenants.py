@@ -36,12 +36,18 @@ class Tenant:
     created_at: clock.Stamp
 
 
+MOST_SEATS = 2**31 - 1
 T = table_of(TenantRow)
 COLUMNS = (T.c.id, T.c.name, T.c.seat_limit, T.c.created_at)
 INSERT = Statement(
     insert(T).values({name: bindparam(name) for name in ("id", "name", "name_key", "seat_limit", "created_at")})
 )
-FIND = Statement(select(*COLUMNS).where((T.c.id == bindparam("key")) | (T.c.name_key == bindparam("name_key"))))
+FIND = Statement(
+    select(*COLUMNS)
+    .where((T.c.id == bindparam("key")) | (T.c.name_key == bindparam("name_key")))
+    # A tenant may be named like another one's id: false sorts first.
+    .order_by(T.c.id != bindparam("key"))
+)
 ALL = Statement(select(*COLUMNS).order_by(T.c.name_key))
 CHANGE = Statement(
     update(T)
@@ -52,15 +58,8 @@ DELETE = Statement(delete(T).where(T.c.id == bindparam("key")))
 
 
 def create(connection: Connection, name: str, *, seat_limit: int | None = None) -> Tenant:
-    """Add a tenant.
-
-    Raises Invalid for an empty name or a negative limit and Conflict when the name is taken.
-    """
-    name = name.strip()
-    if not name:
-        raise Invalid("A tenant needs a name.")
-    if seat_limit is not None and seat_limit < 0:
-        raise Invalid("The number of seats cannot be negative.")
+    """Add a tenant. Raises Invalid for a name or a limit that cannot be, and Conflict when the name is taken."""
+    name = _accepted(name, seat_limit)
     tenant = Tenant(new_short_id(), name, seat_limit, clock.now())
     try:
         connection.run(
@@ -81,10 +80,8 @@ def create(connection: Connection, name: str, *, seat_limit: int | None = None) 
 
 
 def change(connection: Connection, tenant: Tenant, *, name: str, seat_limit: int | None) -> Tenant:
-    """Rename a tenant or change its seats. Raises Invalid for an empty name and Conflict when the name is taken."""
-    name = name.strip()
-    if not name:
-        raise Invalid("A tenant needs a name.")
+    """Rename a tenant or change its seats. Raises Invalid and Conflict as `create` does."""
+    name = _accepted(name, seat_limit)
     try:
         connection.run(CHANGE, {"key": tenant.id, "name": name, "name_key": fold(name), "seat_limit": seat_limit})
     except Violation as violation:
@@ -100,7 +97,7 @@ def delete_all_of(connection: Connection, tenant: Tenant) -> None:
 
 
 def find(connection: Connection, key: str) -> Tenant:
-    """Give the tenant of this id or name. Raises NotFound."""
+    """Give the tenant of this id, else of this name. Raises NotFound."""
     row = connection.row(FIND, {"key": key, "name_key": fold(key)})
     if row is None:
         raise NotFound("Tenant", key)
@@ -110,6 +107,18 @@ def find(connection: Connection, key: str) -> Tenant:
 def all_of(connection: Connection) -> Sequence[Tenant]:
     """List all tenants by name."""
     return [_tenant(row) for row in connection.rows(ALL, {})]
+
+
+def _accepted(name: str, seat_limit: int | None) -> str:
+    """Give a name as it is kept, without space around it. Raises Invalid."""
+    name = name.strip()
+    if not name:
+        raise Invalid("A tenant needs a name.")
+    if not name.isprintable():
+        raise Invalid("The name of a tenant cannot hold line breaks or other characters that do not print.")
+    if seat_limit is not None and not 0 <= seat_limit <= MOST_SEATS:
+        raise Invalid(f"The number of seats must be between 0 and {MOST_SEATS}.")
+    return name
 
 
 def _tenant(row: Row) -> Tenant:

@@ -5,7 +5,7 @@ import asyncio
 import json
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from sqlalchemy.exc import DBAPIError
 
 from app_core import clock, connections, deletion, tenants
-from app_core.db import Connection, is_sqlite, open_database, open_sqlite, sqlite_path
+from app_core.db import Connection, Database, is_sqlite, open_database, open_sqlite, sqlite_path
 from app_core.errors import DomainError, Invalid
 from app_core.migrations import upgrade
 from runtime.settings import PREFIX, Settings, WrongSetting, load
@@ -169,12 +169,12 @@ def _tenant_create(settings: Settings, options: argparse.Namespace) -> None:
 
 
 def _tenant_list(settings: Settings, options: argparse.Namespace) -> None:
-    found = [asdict(tenant) for tenant in _in_transaction(settings, tenants.all_of)]
+    found = [asdict(tenant) for tenant in _reading(settings, tenants.all_of)]
     _print(options, found, "\n".join(f"{each['id']}  {each['name']}" for each in found) or "There is no tenant yet.")
 
 
 def _tenant_show(settings: Settings, options: argparse.Namespace) -> None:
-    tenant = asdict(_in_transaction(settings, lambda connection: tenants.find(connection, options.tenant)))
+    tenant = asdict(_reading(settings, lambda connection: tenants.find(connection, options.tenant)))
     shown = {"tenant_id": tenant["id"], **tenant, "scim_url": _scim_url(settings)}
     _print(options, shown, "\n".join(f"{name:12} {value}" for name, value in shown.items()))
 
@@ -186,7 +186,8 @@ def _tenant_set(settings: Settings, options: argparse.Namespace) -> None:
     def job(connection: Connection) -> dict[str, Any]:
         tenant = tenants.find(connection, options.tenant)
         seats = tenant.seat_limit if options.seats is None else _seats(options.seats)
-        return asdict(tenants.change(connection, tenant, name=options.name or tenant.name, seat_limit=seats))
+        name = tenant.name if options.name is None else options.name
+        return asdict(tenants.change(connection, tenant, name=name, seat_limit=seats))
 
     changed = _in_transaction(settings, job)
     seats = "unlimited" if changed["seat_limit"] is None else changed["seat_limit"]
@@ -196,9 +197,10 @@ def _tenant_set(settings: Settings, options: argparse.Namespace) -> None:
 def _seats(text: str) -> int | None:
     if text == "unlimited":
         return None
-    if not text.isdecimal():
-        raise Invalid(f"--seats: '{text}' is neither a number nor 'unlimited'.")
-    return int(text)
+    try:
+        return int(text)
+    except ValueError:
+        raise Invalid(f"--seats: '{text[:40]}' is neither a number nor 'unlimited'.") from None
 
 
 def _tenant_delete(settings: Settings, options: argparse.Namespace) -> None:
@@ -223,7 +225,7 @@ def _doctor(settings: Settings, options: argparse.Namespace) -> int:
     else:
         findings.append({"check": "public address", "ok": True, "detail": settings.public_url})
     try:
-        known = _in_transaction(settings, tenants.all_of)
+        known = _reading(settings, tenants.all_of)
         detail = f"{'SQLite' if is_sqlite(settings.database_url) else 'PostgreSQL'}, {len(known)} tenants"
         findings.append({"check": "database", "ok": True, "detail": detail})
     except DomainError as error:
@@ -252,7 +254,7 @@ def _token_list(settings: Settings, options: argparse.Namespace) -> None:
     def job(connection: Connection) -> list[dict[str, Any]]:
         return [asdict(token) for token in connections.tokens_of(connection, tenants.find(connection, options.tenant))]
 
-    found = _in_transaction(settings, job)
+    found = _reading(settings, job)
     lines = [
         f"{each['id']}  {each['hint']}…  {'revoked' if each['revoked_at'] else 'live':8} "
         f"last used {each['last_used_at'] or 'never'}  expires {each['expires_at'] or 'never'}  {each['label']}"
@@ -274,12 +276,21 @@ def _scim_url(settings: Settings) -> str:
 
 
 def _in_transaction(settings: Settings, job: Callable[[Connection], T]) -> T:
+    return _on_database(settings, lambda database: database.write(job))
+
+
+def _reading(settings: Settings, job: Callable[[Connection], T]) -> T:
+    """Run a job that only reads: it neither waits for the server's writes nor makes them wait."""
+    return _on_database(settings, lambda database: database.read(job))
+
+
+def _on_database(settings: Settings, job: Callable[[Database], Awaitable[T]]) -> T:
     _upgrade(settings)
 
     async def run() -> T:
         database = await open_database(settings.database_url)
         try:
-            return await database.write(job)
+            return await job(database)
         finally:
             await database.close()
 

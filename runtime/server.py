@@ -2,25 +2,47 @@
 
 import asyncio
 import signal
+import socket
 from collections.abc import Callable
 
 import uvicorn
 
 from app_core import tenants
-from app_core.db import open_database
+from app_core.db import SqliteDatabase, open_database
+from app_core.errors import Invalid
 from runtime import logging as process_log
 from runtime.asgi import build_app
 from runtime.settings import Settings
 
 GRACE = 30
 KEEP_ALIVE = 75
+BACKLOG = 2048
 
 
 def serve(settings: Settings, *, host: str, port: int, worker: bool) -> int:
-    """Serve until SIGTERM or SIGINT; requests in flight are answered first. Gives the exit code."""
-    process_log.set_up(settings.log_level)
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        return runner.run(_serve(settings, host, port, worker))
+    """Serve until SIGTERM or SIGINT; requests in flight are answered first. Gives the exit code.
+
+    Raises Invalid when it cannot listen there.
+    """
+    with _listening(host, port) as listener:
+        process_log.set_up(settings.log_level)
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            return runner.run(_serve(settings, host, listener, worker))
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    """Take the port before anything is said of it: who connects from now on is answered once the server is up."""
+    try:
+        return socket.create_server(
+            (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=BACKLOG
+        )
+    except OSError as error:
+        cause = str(error.strerror).partition(" (while")[0]
+        raise Invalid(f"Cannot listen on {_address(host, port)}: {cause}.") from error
+
+
+def _address(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -32,21 +54,23 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
-async def _serve(settings: Settings, host: str, port: int, worker: bool) -> int:
+async def _serve(settings: Settings, host: str, listener: socket.socket, worker: bool) -> int:
     # uvicorn raises a captured signal again once it has stopped cleanly; that must not end us with its number.
     signal.signal(signal.SIGTERM, lambda *_: None)
     signal.signal(signal.SIGINT, lambda *_: None)
-    public_url = settings.public_url or f"http://{'127.0.0.1' if host in ('0.0.0.0', '::') else host}:{port}"  # noqa: S104
+    reached = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
+    public_url = settings.public_url or f"http://{_address(reached, listener.getsockname()[1])}"
     database = await open_database(settings.database_url, pool_size=settings.pool_size)
     try:
+        if isinstance(database, SqliteDatabase):
+            await database.optimize()
         known = await database.read(tenants.all_of)
         _say(settings, public_url, bool(known))
         server = uvicorn.Server(
             uvicorn.Config(
                 build_app(database, settings, public_url, worker=worker),
-                host=host,
-                port=port,
                 http="httptools",
+                backlog=BACKLOG,
                 ws="none",
                 lifespan="on",
                 log_config=None,
@@ -58,9 +82,9 @@ async def _serve(settings: Settings, host: str, port: int, worker: bool) -> int:
             )
         )
         try:
-            await server.serve()
+            await server.serve(sockets=[listener])
         except SystemExit:
-            # uvicorn has said why it cannot listen, and would leave with a number of its own.
+            # uvicorn has said why it cannot start, and would leave with a number of its own.
             return 1
         return 0 if server.started else 1
     finally:

@@ -112,13 +112,13 @@ class Door:
         methods, key = find_methods(scope["path_params"]["rest"])
         if methods is None:
             error = ScimError(404, None, f"There is nothing at {scope['path'][:200]!r}; see /ResourceTypes.")
-            await _send(send, _answer(error), new_correlation_id())
+            await _send(send, _answer(error), _correlation_id(_headers_of(scope)))
             return
         endpoint = methods.get("GET" if method == "HEAD" else method)
         if endpoint is None:
             allowed = ", ".join(methods)
             error = ScimError(405, None, f"{method} is not possible here; possible: {allowed}.", Allow=allowed)
-            await _send(send, _answer(error), new_correlation_id())
+            await _send(send, _answer(error), _correlation_id(_headers_of(scope)))
             return
         answer, correlation_id = await self.handle(endpoint, key, scope, receive)
         await _send(send, answer, correlation_id, head=method == "HEAD")
@@ -130,9 +130,7 @@ class Door:
     async def handle(self, endpoint: Endpoint, key: str, scope: Scope, receive: Receive) -> tuple[Answer, str]:
         """Carry out one request; give the answer and its correlation id."""
         started = clock.ticks()
-        headers = {
-            name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"] if name in HEADERS
-        }
+        headers = _headers_of(scope)
         correlation_id = _correlation_id(headers)
         call, problem = await self._read(scope, key, headers, receive)
         request = _Request(endpoint, call, problem, correlation_id, started)
@@ -286,6 +284,10 @@ async def _read_body(headers: dict[str, str], receive: Receive, limit: int) -> b
         if size > limit:
             raise ScimError(413, None, f"The body is larger than {limit} bytes.")
     return b"".join(chunks)
+
+
+def _headers_of(scope: Scope) -> dict[str, str]:
+    return {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"] if name in HEADERS}
 
 
 def _correlation_id(headers: dict[str, str]) -> str:

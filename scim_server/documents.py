@@ -59,7 +59,7 @@ def require(resource_type: ResourceType, resource: Mapping[str, Any]) -> None:
 
 def take(attribute: Attribute, value: Any, path: str, notes: list[str]) -> Any:
     """Give a value as it is stored, or None when it unassigns. Raises ScimError invalidValue."""
-    if attribute.name == "manager":
+    if attribute.name == "manager" and attribute.type == "complex":
         value = entra.manager(value)
     if entra.unassigned(value):
         return None

@@ -4,7 +4,7 @@ from typing import Any
 
 import orjson
 
-from app_core.errors import DomainError, GroupNameTaken, Invalid, NotFound, Stale, Unauthenticated, UserNameTaken
+from app_core.errors import Busy, DomainError, GroupNameTaken, Invalid, NotFound, Stale, Unauthenticated, UserNameTaken
 
 ERROR = "urn:ietf:params:scim:api:messages:2.0:Error"
 
@@ -36,7 +36,9 @@ STATUS: dict[type[DomainError], tuple[int, str | None]] = {
     Invalid: (400, "invalidValue"),
     Stale: (412, None),
     Unauthenticated: (401, None),
+    Busy: (503, None),
 }
+HEADERS = {401: {"WWW_Authenticate": 'Bearer realm="scim"'}, 503: {"Retry_After": "5"}}
 
 
 def from_domain(error: DomainError) -> ScimError:
@@ -44,8 +46,7 @@ def from_domain(error: DomainError) -> ScimError:
     for kind in type(error).__mro__:
         if kind in STATUS:
             status, scim_type = STATUS[kind]
-            headers = {"WWW_Authenticate": 'Bearer realm="scim"'} if status == 401 else {}
-            return ScimError(status, scim_type, error.sentence, **headers)
+            return ScimError(status, scim_type, error.sentence, **HEADERS.get(status, {}))
     return ScimError(409, None, error.sentence)
 
 

@@ -1,7 +1,7 @@
 """The endpoints of /Groups: a PATCH becomes sets of ids to add and remove; members are never loaded to change some."""
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeAlias
 
 import orjson
 from sqlalchemy import bindparam, select
@@ -22,6 +22,7 @@ from scim_server.patch import Operation
 from scim_server.preconditions import require_match, unchanged
 from scim_server.schemas import GROUP
 
+Ids: TypeAlias = list[str] | Callable[[], Sequence[str]]
 MEMBERS = "members"
 MEMBERS_KEYS = frozenset({MEMBERS, f"{CORE_GROUP.lower()}:{MEMBERS}"})
 
@@ -134,15 +135,16 @@ def change_of(work: Work, before: Group, operations: Sequence[Operation]) -> tup
     return GroupChange(_record(resource) if others else None, steps), patched.notes
 
 
-def _append(steps: list[MemberStep], op: str, ids: list[str]) -> None:
+def _append(steps: list[MemberStep], op: str, ids: Ids) -> None:
     """Add a step; neighbours of one kind become one, so that thousands of one-member operations are two statements."""
-    if steps and steps[-1].op == op and op != "replace":
-        steps[-1] = MemberStep(op, [*steps[-1].ids, *ids])
+    last = steps[-1].ids if steps and steps[-1].op == op and op != "replace" else None
+    if last is not None and not callable(last) and not callable(ids):
+        steps[-1] = MemberStep(op, [*last, *ids])
     else:
         steps.append(MemberStep(op, ids))
 
 
-def _member_steps(work: Work, before: Group, operation: Operation) -> Iterator[tuple[str, list[str]]]:
+def _member_steps(work: Work, before: Group, operation: Operation) -> Iterator[tuple[str, Ids]]:
     target = operation.target
     assert target is not None
     if target.sub is not None:
@@ -162,8 +164,8 @@ def _member_steps(work: Work, before: Group, operation: Operation) -> Iterator[t
     yield operation.op, ids
 
 
-def _selected(work: Work, group: Group, where: Filter) -> list[str]:
-    """Give the members that a value path means: `members[value eq "id"]` names one without asking."""
+def _selected(work: Work, group: Group, where: Filter) -> Ids:
+    """Give the members that a value path means: `members[value eq "id"]` names one, others are looked up in turn."""
     tree = where.tree
     if isinstance(tree, Comparison) and tree.op == "eq" and tree.path.lower() == "value":
         return [where.literals[tree.slot]]
@@ -172,8 +174,8 @@ def _selected(work: Work, group: Group, where: Filter) -> list[str]:
     found = select(source.value).where(
         source.tenant_id == directory.tenant, source.group_id == bindparam("group_id", type_=KeyText), clause.clause
     )
-    rows = work.rows(Statement(found), group_id=group.id, **clause.params(where.literals))
-    return [str(row[0]) for row in rows]
+    params = clause.params(where.literals)
+    return lambda: [str(row[0]) for row in work.rows(Statement(found), group_id=group.id, **params)]
 
 
 # The wire ⇄ the core -------------------------------------------------------------------------------------------------

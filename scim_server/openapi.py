@@ -51,11 +51,13 @@ ERRORS: dict[int, tuple[str, str]] = {
     414: ("UriTooLong", "The URL is too long; POST to …/.search instead."),
     415: ("UnsupportedMediaType", "The body is neither application/scim+json nor application/json."),
     501: ("NotImplemented", "A token stands for a directory, not for a person, so there is no /Me."),
+    503: ("Busy", "Others kept changing the same; nothing was changed."),
 }
 
 HEADERS: dict[str, tuple[str, str]] = {
     "ETag": ("ETag", "The version of the resource, for If-Match and If-None-Match."),
     "Location": ("Location", "The address of the resource."),
+    "Retry-After": ("RetryAfter", "How many seconds to wait before sending the request again."),
     "WWW-Authenticate": ("Challenge", "The way to authenticate (RFC 6750 §3)."),
     "x-request-id": ("RequestId", "The id of the request in the provisioning log: the caller's own if it sent one."),
 }
@@ -157,6 +159,7 @@ def _operation(route: str, method: str, endpoint: Endpoint) -> JsonObject:
     body = action.body.format(kind=kind) if searches or endpoint.action != "find" else ""
     parameters = () if searches else action.parameters
     refusals = {400, 401, 414} | action.refusals | ({413, 415} if method in WITH_BODY else set())
+    refusals |= {503} if endpoint.writes else set()
     refusals |= {404} if one else {403} if endpoint.action == "discover" else set()
     words = route.replace("{key}", "ById").replace(".", "").split("/")
     return {
@@ -204,7 +207,8 @@ def _answer(text: str, schema: str | None = None, *headers: str) -> JsonObject:
 
 
 def _error(status: int, text: str) -> JsonObject:
-    return _answer(text, "Error", *(["WWW-Authenticate"] if status == 401 else []))
+    named = {401: ["WWW-Authenticate"], 503: ["Retry-After"]}
+    return _answer(text, "Error", *named.get(status, []))
 
 
 def _parameters() -> JsonObject:

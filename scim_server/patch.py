@@ -191,7 +191,7 @@ def _apply(resource: JsonObject, operation: Operation, target: Target, patched: 
     if attribute is None:
         _whole_extension(resource, operation, str(target.extension))
         return
-    if attribute.name == "password":
+    if attribute.returned == "never":
         patched.password = take(attribute, operation.value, target.path, patched.notes)
         return
     home = resource if target.extension is None else resource.setdefault(target.extension, {})
@@ -222,7 +222,7 @@ def _whole_extension(resource: JsonObject, operation: Operation, urn: str) -> No
 def _put(home: JsonObject, operation: Operation, attribute: Attribute, path: str, patched: Patched) -> None:
     """Add or replace an attribute as a whole."""
     taken = take(attribute, operation.value, path, patched.notes)
-    if attribute.name == "active" and taken is None:
+    if attribute.name == "active" and attribute.type == "boolean" and taken is None:
         # Clearing it would leave open whether the person may come in: nobody is re-enabled by a blank.
         raise invalid_value(path, "it must be true or false.")
     if attribute.multi_valued:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import re
@@ -10,7 +11,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,7 @@ import httpx
 import pytest
 from sqlalchemy import bindparam, update
 
-from app_core import clock, migrations
+from app_core import clock, db, migrations
 from app_core.connections import TOKEN
 from app_core.db import Statement, is_sqlite, sqlite_path
 from runtime.cli import main
@@ -341,7 +342,13 @@ def test_refusals_about_tenants(here: Here, own_database: str) -> None:
         "already exists": ["tenant", "create", "CONTOSO"],
         "already exists ": ["tenant", "create", " contoso ", "--json"],
         "needs a name": ["tenant", "create", "   "],
-        "cannot be negative": ["tenant", "create", "Negative", "--seats", "-1"],
+        "must be between 0 and 2147483647": ["tenant", "create", "Negative", "--seats", "-1"],
+        "must be between 0 and 2147483647 ": ["tenant", "create", "Fleet", "--seats", "3000000000"],
+        "must be between 0 and 2147483647  ": ["tenant", "set", "Contoso", "--seats", "3000000000"],
+        "is neither a number": ["tenant", "set", "Contoso", "--seats", "9" * 5000],
+        "cannot hold line breaks": ["tenant", "create", "Two\nlines"],
+        "cannot hold line breaks ": ["tenant", "set", "Contoso", "--name", "Bell\a"],
+        "needs a name ": ["tenant", "set", "Contoso", "--name", ""],
         "was not found": ["tenant", "show", "nobody"],
         "was not found ": ["tenant", "show", "Contoso%"],
         "was not found  ": ["token", "create", "nobody"],
@@ -371,14 +378,52 @@ def test_creates_of_one_tenant_at_once(here: Here, own_database: str) -> None:
 
 
 def test_a_name_that_is_another_tenants_id(here: Here, own_database: str) -> None:
-    """An id as TENANT means the tenant of this id, even when another one is named like it."""
+    """An id as TENANT means the tenant of this id, even when another one is named like it, older or younger."""
     migrations.upgrade(own_database)
-    first = new_customer(own_database, "Contoso")
-    new_customer(own_database, first.tenant_id)
+    keys = [new_customer(own_database, name).tenant_id for name in ("Contoso", "Fabrikam")]
+    for key, name in zip(keys, reversed(keys), strict=True):
+        assert 0 == here(own_database, "tenant", "set", key, "--name", name).returncode
 
-    shown = here(own_database, "tenant", "show", first.tenant_id, "--json")
+    shown = [here(own_database, "tenant", "show", key, "--json") for key in keys]
 
-    assert "Contoso" == json.loads(shown.stdout)["name"]
+    assert keys == [json.loads(each.stdout)["tenant_id"] for each in shown]
+
+
+def test_commands_that_read_do_not_wait_for_a_writer(
+    here: Here, own_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lists, `show` and `doctor` take no lock, so they neither wait for a server nor hold it up; who writes is told."""
+    monkeypatch.setattr(db, "SQLITE_PRAGMAS", (*db.SQLITE_PRAGMAS, "PRAGMA busy_timeout=50"))
+    migrations.upgrade(own_database)
+    customer = new_customer(own_database, "Contoso")
+    calls = [["tenant", "list"], ["tenant", "show", "Contoso"], ["token", "list", customer.tenant_id], ["doctor"]]
+
+    with locked(own_database):
+        answers = [here(own_database, *call, public_url="https://scim.example.com") for call in calls]
+        refused = here(own_database, "tenant", "create", "Fabrikam") if is_sqlite(own_database) else None
+
+    assert [(0, "")] * len(calls) == [(each.returncode, each.stderr) for each in answers]
+    if refused is not None:
+        assert (1, "") == (refused.returncode, refused.stdout)
+        assert re.fullmatch(r"scim-server: The database is busy .+\n", refused.stderr)
+
+
+@contextlib.contextmanager
+def locked(database_url: str) -> Iterator[None]:
+    """Hold what a writer and an upgrade hold: the one write lock, or rows and the advisory lock."""
+    if is_sqlite(database_url):
+        raw = sqlite3.connect(sqlite_path(database_url), isolation_level=None)
+        raw.execute("BEGIN IMMEDIATE")
+        raw.execute("UPDATE tenant SET name = name")
+        yield
+        raw.close()
+        return
+    with asyncio.Runner() as runner:
+        connection = runner.run(asyncpg.connect(database_url))
+        runner.run(connection.execute(f"BEGIN; SELECT pg_advisory_xact_lock({migrations.LOCK})"))
+        runner.run(connection.execute("UPDATE tenant SET name = name"))
+        yield
+        runner.run(connection.close())
 
 
 # ── Tokens ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -623,14 +668,30 @@ def test_serve_says_where_it_is_and_what_is_next(own_database: str, tmp_path: Pa
         assert 0 == server.process.wait(30)
 
 
-def test_serve_on_a_port_that_is_taken(tmp_path: Path) -> None:
-    """It ends with 1 and says why as a log line."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
+def test_serve_answers_where_it_says_it_is(tmp_path: Path) -> None:
+    """What it prints is so by then: a client need not wait, and `--port 0` is told as the port that was free."""
+    arguments = [sys.executable, "-m", "runtime.cli", "serve", "--port", "0"]
+    settings = environment(f"sqlite:///{tmp_path}/scim.db")
+    with subprocess.Popen(arguments, cwd=ROOT, env=settings, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        said = process.stdout.readline()
+        url = said.removeprefix("Tenant URL").strip().removesuffix("/scim/v2")
 
-        refused = command(f"sqlite:///{tmp_path}/scim.db", "serve", "--port", str(taken.getsockname()[1]))
+        answer = httpx.get(f"{url}/health/live")
 
-    assert 1 == refused.returncode
-    [line] = refused.stderr.splitlines()
-    assert "address already in use" in json.loads(line)["message"]
+        process.terminate()
+    assert re.fullmatch(r"http://127\.0\.0\.1:[1-9]\d+", url)
+    assert (200, 0) == (answer.status_code, process.returncode)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_serve_on_a_port_that_is_taken(here: Here, tmp_path: Path, host: str) -> None:
+    """It ends with 1, says why in a sentence, and names no address where it is not."""
+    with socket.create_server((host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET) as taken:
+        port = str(taken.getsockname()[1])
+
+        refused = here(f"sqlite:///{tmp_path}/scim.db", "serve", "--host", host, "--port", port)
+
+    assert (1, "") == (refused.returncode, refused.stdout)
+    shown = f"[{host}]" if ":" in host else host
+    assert f"scim-server: Cannot listen on {shown}:{port}: Address already in use.\n" == refused.stderr

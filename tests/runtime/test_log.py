@@ -16,7 +16,7 @@ import httpx
 import pytest
 from sqlalchemy import bindparam, update
 
-from app_core import clock, migrations, provisioning_log
+from app_core import clock, ids, migrations, provisioning_log
 from app_core.db import Connection, Database, Statement, open_database
 from app_core.directory import U
 from app_core.provisioning_log import Entry, Outcome
@@ -274,6 +274,7 @@ def fill_log(
         work = customer.work(connection)
         for name, (age, count) in ages.items():
             monkeypatch.setattr(clock, "milliseconds", lambda age=age: int(now - age * 1000))
+            monkeypatch.setattr(ids, "HEADS", ids.Ascending())
             for _ in range(count):
                 provisioning_log.record(work, Entry(name, "User", None, Outcome.SUCCESS, 200))
 

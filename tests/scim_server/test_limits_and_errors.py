@@ -628,6 +628,16 @@ def test_methods_that_are_not_possible(door: httpx.Client, path: str, allowed: s
         assert allowed == {each.strip() for each in answer.headers["allow"].split(",")} - {"HEAD", "OPTIONS"}
 
 
+@pytest.mark.parametrize(("method", "path", "status"), [("GET", "Nosuch", 404), ("PUT", "Users", 405)])
+def test_what_is_not_there_answers_to_the_callers_id(door: httpx.Client, method: str, path: str, status: int) -> None:
+    """The client's request id comes back as on every answer; one is made where it sent none."""
+    named = door.request(method, path, headers={"x-request-id": "entra-4711"})
+    unnamed = door.request(method, path)
+
+    assert (status, "entra-4711") == (named.status_code, named.headers["x-request-id"])
+    assert unnamed.headers["x-request-id"] not in ("", "entra-4711")
+
+
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE"])
 def test_me_is_nobody(door: httpx.Client, method: str) -> None:
     """A token that stands for no person: 501 (RFC 7644 §3.11)."""
