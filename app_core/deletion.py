@@ -1,23 +1,144 @@
-"""Guarded deletion: the one place that knows what keeps something from being deleted, and says so with counts."""
+"""Guarded deletion: the one place that knows what keeps something from being deleted, and says so with counts.
+
+A team that holds logins is never deleted, by anyone, by any path (invariant 9). Two guards, one truth: the row lock of
+the team orders a deletion and a login that is being added, and the foreign key of each login stops whoever forgot.
+"""
 
 from sqlalchemy import BindParameter, bindparam, func, select
 
-from app_core import connections, directory, tenants
-from app_core.db import Connection, Statement
-from app_core.errors import StillHolds
-from app_core.tenants import Tenant
+from app_core import activation, cards, connections, directory, follow, people, seats, teams, templates, tenants, vault
+from app_core.cards import Card
+from app_core.db import Connection, Statement, table_of
+from app_core.errors import NotFound, NotPossible, StillHolds, TeamHasLogins
+from app_core.people import Person
+from app_core.teams import Team
+from app_core.tenants import T, Tenant
+from app_core.vault import LoginRow
+from app_core.work import Work
 
 OF_TENANT: BindParameter[str] = bindparam("tenant_id")
+LOGIN = table_of(LoginRow)
 HELD = {
     "users": Statement(select(func.count()).select_from(directory.U).where(directory.U.c.tenant_id == OF_TENANT)),
     "groups": Statement(select(func.count()).select_from(directory.G).where(directory.G.c.tenant_id == OF_TENANT)),
+    "logins": Statement(select(func.count()).select_from(LOGIN).where(LOGIN.c.tenant_id == OF_TENANT)),
 }
+GROUP_POLICY = Statement(select(T.c.on_group_delete).where(T.c.id == OF_TENANT))
+
+# Teams and groups ---------------------------------------------------------------------------------------------------
+
+
+def refuse_while_logins(work: Work, team: Team) -> None:
+    """Refuse to delete a team that holds logins; the caller holds its row. Raises TeamHasLogins."""
+    count = vault.count(work, team.id)
+    if count:
+        raise TeamHasLogins(team.id, team.name, count)
+
+
+def delete_team(work: Work, team_id: str) -> None:
+    """Delete a manual team. Raises NotFound, TeamHasLogins, and NotPossible for a synced one."""
+    team = teams.lock(work, team_id)
+    if team.kind == "synced":
+        raise NotPossible(f"Team '{team.name}' follows a group: remove the group to delete the team.")
+    refuse_while_logins(work, team)
+    teams.remove(work, team)
+
+
+def remove_group(work: Work, group_id: str) -> None:
+    """Stop syncing a group and delete its team; what the directory says about the group stays (G3).
+
+    Raises NotFound where the group has no team, and TeamHasLogins.
+    """
+    team = teams.lock_of_group(work, group_id)
+    if team is None:
+        raise NotFound("Team of group", group_id)
+    refuse_while_logins(work, team)
+    teams.remove(work, team)
+
+
+def before_group_goes(work: Work, group_id: str) -> None:
+    """Let the team of a group that the directory deletes go with it, and take away the cards that it led to (P4).
+
+    Raises TeamHasLogins while the team holds logins and the tenant's policy is to refuse.
+    """
+    directory.hold_group(work, group_id)
+    team = teams.lock_of_group(work, group_id)
+    if team is not None:
+        _let_team_go(work, team)
+    for template_id in templates.assigned_templates(work, [group_id]):
+        templates.set_assignments_rows(work, template_id, [], [group_id])
+        follow.after_assignment(work, template_id, [], [group_id])
+
+
+def _let_team_go(work: Work, team: Team) -> None:
+    try:
+        refuse_while_logins(work, team)
+    except TeamHasLogins:
+        row = work.row(GROUP_POLICY)
+        if row is None or row[0] != "detach":
+            raise
+        teams.detach(work, team)
+        return
+    teams.remove(work, team)
+
+
+# Templates, cards, people -------------------------------------------------------------------------------------------
+
+
+def delete_template(work: Work, template_id: str) -> None:
+    """Delete a template that no group leads to and no card is made from. Raises NotFound, StillHolds."""
+    template = templates.lock(work, template_id)
+    blockers = {
+        "assigned groups": len(templates.assignments(work, template_id)),
+        "cards": cards.count_of_template(work, template_id),
+    }
+    refuse_while(
+        f"Template '{template.name}'",
+        {what: count for what, count in blockers.items() if count},
+        "take its groups away and delete its cards first",
+    )
+    templates.remove(work, template)
+
+
+def delete_card(work: Work, card_id: str) -> None:
+    """Delete a paused card, or one that no group asked for (invariant 17). Raises NotFound, NotPossible."""
+    card = hold_card(work, card_id)
+    if card.state == "active" and card.origin == cards.Origin.ASSIGNED:
+        raise NotPossible("The card follows its groups and is not paused: take the person out of them first.")
+    cards.remove(work, card)
+    if card.person_id is not None:
+        seats.release_unneeded(work, [card.person_id])
+
+
+def hold_card(work: Work, card_id: str) -> Card:
+    """Read a card and hold it and its person, the person first. Raises NotFound."""
+    card = cards.find(work, card_id)
+    if card is not None and card.person_id is not None:
+        people.lock_many(work, [card.person_id])
+    return cards.lock(work, card_id)
+
+
+def delete_person(work: Work, person: Person) -> None:
+    """Delete a person that no directory user leads to, with its cards; its seat is free. Raises NotPossible."""
+    if person.directory_user_id is not None:
+        raise NotPossible(f"'{person.display_name}' follows a user of the directory: delete the user there.")
+    cards.remove_of_person(work, person.id)
+    activation.remove(work, person.id)
+    seats.release_unneeded(work, [person.id])
+    people.remove(work, person)
+
+
+# Tenants ------------------------------------------------------------------------------------------------------------
 
 
 def delete_tenant(connection: Connection, tenant: Tenant) -> None:
     """Delete a tenant with its connections, tokens and log. Raises StillHolds while a directory has objects in it."""
     connections.lock_all(connection, tenant)
-    refuse_while(f"Tenant '{tenant.name}'", tenant_blockers(connection, tenant), "deprovision them in Entra first")
+    refuse_while(
+        f"Tenant '{tenant.name}'",
+        tenant_blockers(connection, tenant),
+        "deprovision its users and groups in Entra and delete its logins first",
+    )
     tenants.delete_all_of(connection, tenant)
 
 

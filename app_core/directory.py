@@ -201,6 +201,8 @@ class User(NamedTuple):
     document: bytes
     groups: str | None = None
     """Its groups, as the inside of a JSON array."""
+    person_id: str | None = None
+    """Whom it leads to, where that was asked for."""
 
 
 class Group(NamedTuple):
@@ -267,9 +269,6 @@ KEYS = (
 # Users --------------------------------------------------------------------------------------------------------------
 
 FIND_USER = Statement(select(*USER).where(*OF_USERS, U.c.id == bindparam("user_id")))
-LOCK_USER = Statement(
-    select(*USER).where(*OF_USERS, U.c.id == bindparam("user_id")).with_for_update(key_share=True, of=U)
-)
 INSERT_USER = Statement(
     insert(U).values(
         tenant_id=tenant,
@@ -362,14 +361,13 @@ def find_user(work: Work, user_id: str) -> User | None:
     return None if row is None else User(*row)
 
 
-def lock_user(work: Work, user_id: str) -> User | None:
-    """Read a user that nobody else may change until the transaction ends."""
-    row = work.row(LOCK_USER, connection_id=work.connection_id, user_id=user_id)
-    return None if row is None else User(*row)
+def insert_user(
+    work: Work, user_id: str, record: UserRecord, password_hash: str | None, *others: tuple[Statement, Params]
+) -> tuple[User, list[int]]:
+    """Write a new user down, and what goes with it; give how many rows each of the others changed.
 
-
-def insert_user(work: Work, user_id: str, record: UserRecord, password_hash: str | None) -> User:
-    """Write a new user down. Raises Violation when the userName is taken."""
+    Raises Violation when the userName is taken.
+    """
     stored = document(user_id, record, work.now, work.now, 1)
     row = {
         "id": user_id,
@@ -383,9 +381,10 @@ def insert_user(work: Work, user_id: str, record: UserRecord, password_hash: str
     }
     values = _values(user_id, record)
     few = [(INSERT_VALUE, each) for each in values[:FEW_VALUES]]
-    work.run_together((INSERT_USER, row), *few, tally(work, "User", 1))
+    counts = work.run_together((INSERT_USER, row), *few, tally(work, "User", 1), *others)
     work.run_many(INSERT_VALUE, values[FEW_VALUES:])
-    return User(user_id, record.external_id, record.user_name, record.active, 1, work.now, stored)
+    user = User(user_id, record.external_id, record.user_name, record.active, 1, work.now, stored)
+    return user, counts[len(few) + 2 :]
 
 
 def update_user(work: Work, before: User, record: UserRecord, *, values_changed: bool) -> User:
@@ -411,18 +410,22 @@ def set_password(work: Work, user_id: str, password_hash: str) -> None:
     work.run(SET_PASSWORD, user_id=user_id, password_hash=password_hash)
 
 
-def delete_user(work: Work, user_id: str) -> bool:
-    """Forget a user and take it out of its groups; say whether it was there (if not, all is to be undone)."""
+def leave_groups(work: Work, user_id: str) -> list[str]:
+    """Take a user that is to go out of its groups, and hold it; give the groups."""
     if work.connection.far:
         # Groups first, then the user, as who adds members does; with the user held, nobody adds it to another group.
         work.rows(LOCK_GROUPS_OF, user_id=user_id)
         work.row(HOLD_USER, user_id=user_id)
-    groups = sorted(str(row[0]) for row in work.rows(LEAVE_ALL, user_id=user_id))
+    return sorted(str(row[0]) for row in work.rows(LEAVE_ALL, user_id=user_id))
+
+
+def delete_user(work: Work, user_id: str, left: Sequence[str]) -> bool:
+    """Forget a user that has left its groups; say whether it was there (if not, all is to be undone)."""
     gone, _ = work.run_together(
         (DELETE_USER, {"connection_id": work.connection_id, "user_id": user_id}), tally(work, "User", -1)
     )
     if gone:
-        touch_groups(work, groups)
+        touch_groups(work, left)
     return bool(gone)
 
 
@@ -557,14 +560,18 @@ def touch_groups(work: Work, group_ids: Iterable[str]) -> None:
         work.run(TOUCH_GROUPS, group_ids=list(keys), now=work.now)
 
 
-def delete_group(work: Work, group_id: str) -> bool:
-    """Forget a group and its memberships; say whether it was there (if not, all is to be undone).
-
-    Groups that contain it change with it.
-    """
+def hold_group(work: Work, group_id: str) -> None:
+    """Hold a group that is to go, and those that contain it: parents first, as who deletes them does."""
     if work.connection.far:
         work.rows(LOCK_PARENTS_OF, member_id=group_id)
         work.row(HOLD_GROUP, group_id=group_id)
+
+
+def delete_group(work: Work, group_id: str) -> bool:
+    """Forget a group and its memberships; say whether it was there (if not, all is to be undone).
+
+    The caller holds it (`hold_group`). Groups that contain it change with it.
+    """
     parents = sorted(str(row[0]) for row in work.rows(LEAVE_PARENTS, member_id=group_id))
     gone, _ = work.run_together(
         (DELETE_GROUP, {"connection_id": work.connection_id, "group_id": group_id}), tally(work, "Group", -1)
@@ -624,6 +631,9 @@ KEEP_GROUPS = Statement(
     .where(N.c.tenant_id == tenant, N.c.group_id == bindparam("group_id"), not_(among(N.c.member_id, "ids")))
     .returning(N.c.member_id)
 )
+COUNT_MEMBERS = Statement(
+    select(func.count()).where(M.c.tenant_id == tenant, M.c.group_id == bindparam("group_id", type_=KeyText))
+)
 LOCK_PARENTS_OF = _locking(select(N.c.group_id).where(N.c.tenant_id == tenant, N.c.member_id == bindparam("member_id")))
 HOLD_GROUP = Statement(select(G.c.id).where(G.c.tenant_id == tenant, G.c.id == bindparam("group_id")).with_for_update())
 LEAVE_PARENTS = Statement(
@@ -664,13 +674,19 @@ NESTED_OF_GROUPS = Statement(
 )
 
 
-def add_members(work: Work, group_id: str, ids: Sequence[str]) -> list[str]:
+class Members(NamedTuple):
+    """Members that came or left: users and groups apart, since only people follow."""
+
+    users: list[str]
+    groups: list[str]
+
+
+def add_members(work: Work, group_id: str, ids: Sequence[str]) -> Members:
     """Put users and groups into a group; give those that were not in it, ignore those that do not exist."""
     params = {"connection_id": work.connection_id, "group_id": group_id, "ids": list(ids), "since": work.now}
-    added = [str(row[0]) for row in work.rows(ADD_USERS, **params)]
-    if len(added) < len(ids):
-        added += [str(row[0]) for row in work.rows(ADD_GROUPS, **params)]
-    return added
+    users = [str(row[0]) for row in work.rows(ADD_USERS, **params)]
+    groups = [str(row[0]) for row in work.rows(ADD_GROUPS, **params)] if len(users) < len(ids) else []
+    return Members(users, groups)
 
 
 def unknown_members(work: Work, ids: Sequence[str]) -> list[str]:
@@ -679,19 +695,25 @@ def unknown_members(work: Work, ids: Sequence[str]) -> list[str]:
     return [member for member in ids if member not in known]
 
 
-def remove_members(work: Work, group_id: str, ids: Sequence[str]) -> list[str]:
+def remove_members(work: Work, group_id: str, ids: Sequence[str]) -> Members:
     """Take users and groups out of a group; give those that were in it."""
     params = {"group_id": group_id, "ids": list(ids)}
-    removed = [str(row[0]) for row in work.rows(REMOVE_USERS, **params)]
-    if len(removed) < len(ids):
-        removed += [str(row[0]) for row in work.rows(REMOVE_GROUPS, **params)]
-    return removed
+    users = [str(row[0]) for row in work.rows(REMOVE_USERS, **params)]
+    groups = [str(row[0]) for row in work.rows(REMOVE_GROUPS, **params)] if len(users) < len(ids) else []
+    return Members(users, groups)
 
 
-def keep_members(work: Work, group_id: str, ids: Sequence[str]) -> list[str]:
+def keep_members(work: Work, group_id: str, ids: Sequence[str]) -> Members:
     """Take everybody out of a group but these; give those that went."""
     params = {"group_id": group_id, "ids": list(ids)}
-    return [str(row[0]) for statement in (KEEP_USERS, KEEP_GROUPS) for row in work.rows(statement, **params)]
+    users, groups = ([str(row[0]) for row in work.rows(each, **params)] for each in (KEEP_USERS, KEEP_GROUPS))
+    return Members(users, groups)
+
+
+def count_members(work: Work, group_id: str) -> int:
+    """Count the users in a group."""
+    row = work.row(COUNT_MEMBERS, group_id=group_id)
+    return 0 if row is None else int(row[0])
 
 
 def members_json(work: Work, group_id: str) -> bytes:

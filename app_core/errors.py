@@ -6,14 +6,20 @@ DomainError
 │   ├── UserNameTaken
 │   └── GroupNameTaken
 ├── Invalid             the value cannot be taken
-│   └── UnknownMembers
+│   ├── UnknownMembers
+│   ├── MissingFields   fields of a card that nobody could ever fill
+│   └── WrongCode       no live start code or claim link
 ├── StillHolds          it cannot be deleted while it holds other things
+│   └── TeamHasLogins
+├── NotPossible         what the thing is does not allow it
+├── Forbidden           the secret may not do this
 ├── Stale               somebody else changed the row in between
 ├── Busy                others held the rows for too long
 └── Unauthenticated     no live secret
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 
 class DomainError(Exception):
@@ -21,9 +27,10 @@ class DomainError(Exception):
 
     code = "refused"
 
-    def __init__(self, sentence: str) -> None:
+    def __init__(self, sentence: str, **facts: Any) -> None:
         super().__init__(sentence)
         self.sentence = sentence
+        self.facts: Mapping[str, Any] = facts
 
 
 class NotFound(DomainError):
@@ -77,17 +84,68 @@ class UnknownMembers(Invalid):
         self.ids = list(ids)
 
 
+class MissingFields(Invalid):
+    """A card could never be filled: fields kept in sync that nobody can edit, and no value for them (C9)."""
+
+    code = "missing-fields"
+
+    def __init__(self, fields: Sequence[str]) -> None:
+        super().__init__(
+            f"These fields are filled from the directory, cannot be edited and have no value: {', '.join(fields)}. "
+            "Give their values, or make them editable in the template.",
+            fields=list(fields),
+        )
+
+
+class WrongCode(Invalid):
+    """A start code or claim link is unknown, used, expired, or was tried too often; which one is not said."""
+
+    code = "wrong-code"
+
+    def __init__(self, sentence: str, *, person_id: str | None = None) -> None:
+        super().__init__(sentence)
+        self.person_id = person_id
+        """Whose try it was: it counts even though everything else is undone (`follow.after_refusal`)."""
+
+
 class StillHolds(DomainError):
     """Something cannot be deleted while it holds other things; says which, how many, and what to do."""
 
     code = "still-holds"
 
-    def __init__(self, what: str, counts: Mapping[str, int], remedy: str) -> None:
+    def __init__(self, what: str, counts: Mapping[str, int], remedy: str, **facts: Any) -> None:
         held = " and ".join(
             f"{count} {name.removesuffix('s') if count == 1 else name}" for name, count in counts.items()
         )
-        super().__init__(f"{what} still holds {held}; {remedy}.")
+        super().__init__(f"{what} still holds {held}; {remedy}.", **facts)
         self.counts = dict(counts)
+
+
+class TeamHasLogins(StillHolds):
+    """A team holds logins: nobody deletes it, by any path (invariant 9)."""
+
+    code = "team-has-logins"
+
+    def __init__(self, team_id: str, name: str, count: int) -> None:
+        remedy = f"move or delete {'it' if count == 1 else 'them'} first"
+        super().__init__(
+            f"Team '{name}'", {"logins": count}, remedy, team_id=team_id, team_name=name, login_count=count
+        )
+        self.team_id = team_id
+        self.name = name
+        self.count = count
+
+
+class NotPossible(DomainError):
+    """What is asked does not fit what the thing is, or the state it is in."""
+
+    code = "not-possible"
+
+
+class Forbidden(DomainError):
+    """The secret is live and may not do this."""
+
+    code = "forbidden"
 
 
 class Stale(DomainError):

@@ -7,9 +7,9 @@ is stored. Saying the same twice is no change: no version counts up, and nobody 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from app_core import connections, directory
+from app_core import connections, deletion, directory, follow, people, teams
 from app_core.db import Violation
-from app_core.directory import Group, User
+from app_core.directory import Group, Members, User
 from app_core.errors import GroupNameTaken, Invalid, NotFound, UnknownMembers, UserNameTaken
 from app_core.ids import new_id
 from app_core.resource import (
@@ -31,15 +31,20 @@ def create_user(
     work: Work, record: UserRecord, *, user_id: str | None = None, password_hash: str | None = None
 ) -> User:
     """Take a new user over from the directory. Raises UserNameTaken (invariant 2)."""
+    user_id = user_id or new_id()
+    profile = follow.profile_of(work, record)
+    arrival = people.arrival(work, user_id, record.external_id, profile)
     try:
-        return directory.insert_user(work, user_id or new_id(), record, password_hash)
+        user, made = directory.insert_user(work, user_id, record, password_hash, arrival)
     except Violation as violation:
         raise _user_refusal(violation, record) from violation
+    follow.after_new_user(work, user, arrival[1]["id"], profile, made=bool(made[0]))
+    return user
 
 
 def lock_user(work: Work, user_id: str) -> User:
     """Give a user that is about to change. Raises NotFound."""
-    user = directory.lock_user(work, user_id)
+    user = people.lock_user(work, user_id)
     if user is None:
         raise NotFound("User", user_id)
     return user
@@ -61,15 +66,23 @@ def save_user(
     values_changed = any(
         isinstance(old.get(name), list) or isinstance(record.resource.get(name), list) for name in changed
     )
+    changed = changed or ["active"]
     try:
-        return directory.update_user(work, before, record, values_changed=values_changed), changed or ["active"]
+        user = directory.update_user(work, before, record, values_changed=values_changed)
     except Violation as violation:
         raise _user_refusal(violation, record) from violation
+    follow.after_user(work, before, record, changed)
+    return user, changed
 
 
 def delete_user(work: Work, user_id: str) -> None:
-    """Forget a user that the directory deleted; it leaves its groups. Raises NotFound."""
-    if not directory.delete_user(work, user_id):
+    """Forget a user that the directory deleted; it leaves its groups, and its person stays where it holds cards.
+
+    Raises NotFound.
+    """
+    left = directory.leave_groups(work, user_id)
+    follow.before_user_goes(work, user_id, left)
+    if not directory.delete_user(work, user_id, left):
         raise NotFound("User", user_id)
 
 
@@ -144,12 +157,16 @@ def create_group(work: Work, record: GroupRecord, members: Sequence[str] = (), *
             "created_at": work.now,
             "modified_at": work.now,
         }
-        work.run_together((directory.INSERT_GROUP, row), directory.tally(work, "Group", 1))
+        team = teams.arrival(work, group_id, record.display_name)
+        _, _, made = work.run_together((directory.INSERT_GROUP, row), directory.tally(work, "Group", 1), team)
     except Violation as violation:
         raise _group_refusal(violation, record) from violation
     _require_own_name(work, record, group_id)
+    follow.after_new_group(work, team[1]["id"], record.display_name, made=bool(made))
     if members:
-        _take_step(work, group_id, MemberStep("add", members))
+        moves = Moves()
+        _take_step(work, group_id, MemberStep("add", members), moves)
+        follow.after_group(work, group_id, added=list(moves.came))
     return Group(group_id, record.display_name, record.external_id, record.extensions, 1, work.now, work.now)
 
 
@@ -175,8 +192,10 @@ def change_group(work: Work, before: Group, change: GroupChange) -> list[str]:
         if "displayName" in changed or "externalId" in changed:
             connections.lock(work)
             _require_own_name(work, record, before.id)
-    moved = [_take_step(work, before.id, step) for step in change.steps]
-    if any(moved):
+    moves = Moves()
+    for step in change.steps:
+        _take_step(work, before.id, step, moves)
+    if moves.any:
         changed.append("members")
     if changed == ["members"]:
         directory.touch_groups(work, [before.id])
@@ -190,30 +209,64 @@ def change_group(work: Work, before: Group, change: GroupChange) -> list[str]:
             )
         except Violation as violation:
             raise _group_refusal(violation, record or now_stored) from violation
+    if changed:
+        name = record.display_name if record is not None and "displayName" in changed else None
+        follow.after_group(work, before.id, name=name, added=list(moves.came), removed=list(moves.left))
     return changed
 
 
 def delete_group(work: Work, group_id: str) -> None:
-    """Forget a group that the directory deleted or unassigned. Raises NotFound."""
+    """Forget a group that the directory deleted or unassigned, and its team with it (P4).
+
+    Raises NotFound, and TeamHasLogins while the team holds logins and the tenant's policy is to refuse.
+    """
+    deletion.before_group_goes(work, group_id)
     if not directory.delete_group(work, group_id):
         raise NotFound("Group", group_id)
 
 
-def _take_step(work: Work, group_id: str, step: MemberStep) -> bool:
-    """Take one step on the members and say whether it changed anything."""
+@dataclass(slots=True)
+class Moves:
+    """What the steps on a group come to, in order: which users were out before and are in now, and the reverse."""
+
+    came: dict[str, None] = field(default_factory=dict)
+    left: dict[str, None] = field(default_factory=dict)
+    any: bool = False
+
+    def note(self, came: Members, left: Members) -> None:
+        """Add a step; who left after coming has done neither."""
+        self.any = self.any or any((*came, *left))
+        _cancel(left.users, self.came, self.left)
+        _cancel(came.users, self.left, self.came)
+
+
+def _cancel(ids: Sequence[str], opposite: dict[str, None], mine: dict[str, None]) -> None:
+    for each in ids:
+        if each in opposite:
+            del opposite[each]
+        else:
+            mine[each] = None
+
+
+NOBODY = Members([], [])
+
+
+def _take_step(work: Work, group_id: str, step: MemberStep, moves: Moves) -> None:
+    """Take one step on the members and note whom it moved."""
     ids = list(dict.fromkeys(step.ids() if callable(step.ids) else step.ids))
     if step.op == "remove":
         # Taking out who is not in is a success: Entra cannot see members and repeats itself.
-        return bool(directory.remove_members(work, group_id, ids)) if ids else False
+        moves.note(NOBODY, directory.remove_members(work, group_id, ids) if ids else NOBODY)
+        return
     if group_id in ids:
         raise Invalid(f"members: the group '{group_id}' cannot be a member of itself. Nothing was changed.")
-    gone = directory.keep_members(work, group_id, ids) if step.op == "replace" else []
-    came = directory.add_members(work, group_id, ids) if ids else []
-    if len(came) < len(ids):
+    gone = directory.keep_members(work, group_id, ids) if step.op == "replace" else NOBODY
+    came = directory.add_members(work, group_id, ids) if ids else NOBODY
+    if len(came.users) + len(came.groups) < len(ids):
         unknown = directory.unknown_members(work, ids)
         if unknown:
             raise UnknownMembers(unknown)
-    return bool(gone or came)
+    moves.note(came, gone)
 
 
 def _require_own_name(work: Work, record: GroupRecord, group_id: str) -> None:

@@ -5,9 +5,10 @@ a secret, and of the exchange only what identifies objects and shows the shape: 
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import combinations
 from typing import Any
 
 import orjson
@@ -15,7 +16,7 @@ from sqlalchemy import ForeignKeyConstraint, Index, Integer, Text, bindparam, de
 from sqlmodel import Field, SQLModel
 
 from app_core.credentials import TOKEN_PREFIX
-from app_core.db import Connection, KeyText, Statement, table_of
+from app_core.db import Connection, KeyText, Params, Row, Statement, table_of
 from app_core.ids import first_id_of, new_id
 from app_core.resource import GUID
 from app_core.work import Work
@@ -77,13 +78,19 @@ class Entry:
 L = table_of(ProvisioningLogRow)
 COLUMNS = tuple(column.name for column in L.columns)
 INSERT = Statement(insert(L).values({name: bindparam(name) for name in COLUMNS}))
-PAGE = Statement(
-    select(L)
-    .where(L.c.tenant_id == bindparam("tenant_id"), L.c.id < bindparam("before"))
-    .order_by(L.c.id.desc())
-    .limit(bindparam("count", type_=Integer()))
-)
 OF_TENANT = L.c.tenant_id == bindparam("tenant_id")
+FILTERS = ("outcome", "action", "source", "target_id")
+
+
+def _page(named: Collection[str]) -> Statement:
+    chosen = select(L).where(OF_TENANT, L.c.id < bindparam("before"), *[L.c[name] == bindparam(name) for name in named])
+    return Statement(chosen.order_by(L.c.id.desc()).limit(bindparam("count", type_=Integer())))
+
+
+PAGES = {
+    frozenset(named): _page(named) for number in range(len(FILTERS) + 1) for named in combinations(FILTERS, number)
+}
+FIND = Statement(select(L).where(OF_TENANT, L.c.id == bindparam("entry_id")))
 PURGE = Statement(
     delete(L).where(
         OF_TENANT,
@@ -98,35 +105,65 @@ PURGE = Statement(
 
 
 def record(work: Work, entry: Entry) -> None:
-    """Write an entry down; a token that somebody put where it does not belong is masked in all of it."""
-    work.run(
-        INSERT,
-        id=new_id(),
-        connection_id=work.connection_id,
-        at=work.now,
-        source=work.actor.source,
-        actor=work.actor.id,
-        action=entry.action,
-        target_type=entry.target_type,
-        target_id=_without_tokens(entry.target_id),
-        outcome=entry.outcome,
-        status=entry.status,
-        reason_code=entry.reason_code,
-        reason=_without_tokens(entry.reason),
-        changed=_without_tokens(orjson.dumps(entry.changed).decode()),
-        exchange=None if entry.exchange is None else _without_tokens(orjson.dumps(entry.exchange).decode()),
-        correlation_id=work.correlation_id,
-        duration_us=entry.duration_us,
-    )
+    """Write an entry down."""
+    statement, params = entry_of(work, entry)
+    work.run(statement, **params)
+
+
+def entry_of(work: Work, entry: Entry) -> tuple[Statement, Params]:
+    """Give the write of an entry; a token that somebody put where it does not belong is masked in all of it."""
+    return INSERT, {
+        "id": new_id(),
+        "connection_id": work.connection_id,
+        "at": work.now,
+        "source": work.actor.source,
+        "actor": work.actor.id,
+        "action": entry.action,
+        "target_type": entry.target_type,
+        "target_id": _without_tokens(entry.target_id),
+        "outcome": entry.outcome,
+        "status": entry.status,
+        "reason_code": entry.reason_code,
+        "reason": _without_tokens(entry.reason),
+        "changed": _without_tokens(orjson.dumps(entry.changed).decode()),
+        "exchange": None if entry.exchange is None else _without_tokens(orjson.dumps(entry.exchange).decode()),
+        "correlation_id": work.correlation_id,
+        "duration_us": entry.duration_us,
+    }
 
 
 def latest(work: Work, *, count: int = 100, before: str = "~") -> list[dict[str, Any]]:
     """List the newest entries before an id, newest first."""
-    found = [dict(zip(COLUMNS, row, strict=True)) for row in work.rows(PAGE, count=count, before=before)]
-    for entry in found:
-        entry["changed"] = orjson.loads(entry["changed"])
-        entry["exchange"] = None if entry["exchange"] is None else orjson.loads(entry["exchange"])
-    return found
+    return page(work, after=before, limit=count)
+
+
+def page(
+    work: Work,
+    *,
+    after: str = "~",
+    limit: int = 50,
+    outcome: str | None = None,
+    action: str | None = None,
+    source: str | None = None,
+    target_id: str | None = None,
+) -> list[dict[str, Any]]:
+    """List entries newest first, from behind `after`, of one outcome, action, source or target where one is named."""
+    asked = {"outcome": outcome, "action": action, "source": source, "target_id": target_id}
+    named = {name: value for name, value in asked.items() if value is not None}
+    return [_entry(row) for row in work.rows(PAGES[frozenset(named)], before=after, count=limit, **named)]
+
+
+def find(work: Work, entry_id: str) -> dict[str, Any] | None:
+    """Read one entry."""
+    row = work.row(FIND, entry_id=entry_id)
+    return None if row is None else _entry(row)
+
+
+def _entry(row: Row) -> dict[str, Any]:
+    entry = dict(zip(COLUMNS, row, strict=True))
+    entry["changed"] = orjson.loads(entry["changed"])
+    entry["exchange"] = None if entry["exchange"] is None else orjson.loads(entry["exchange"])
+    return entry
 
 
 def purge(connection: Connection, tenant_id: str, until_seconds: float, *, count: int = 500) -> int:

@@ -2,8 +2,44 @@
 
 from sqlmodel import SQLModel
 
-from app_core import connections, directory, provisioning_log, tenants
+from app_core import (
+    activation,
+    api_keys,
+    cards,
+    connections,
+    directory,
+    idempotency,
+    invitations,
+    jobs,
+    outbox,
+    people,
+    photos,
+    provisioning_log,
+    seats,
+    teams,
+    templates,
+    tenants,
+    vault,
+)
 
-__all__ = ["connections", "directory", "provisioning_log", "tenants"]
+__all__ = [
+    "activation",
+    "api_keys",
+    "cards",
+    "connections",
+    "directory",
+    "idempotency",
+    "invitations",
+    "jobs",
+    "outbox",
+    "people",
+    "photos",
+    "provisioning_log",
+    "seats",
+    "teams",
+    "templates",
+    "tenants",
+    "vault",
+]
 
 METADATA = SQLModel.metadata

@@ -1,28 +1,42 @@
 """Tenants: the vendor's customers. Everything else belongs to one of them."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
-from sqlalchemy import UniqueConstraint, bindparam, delete, insert, select, update
+from sqlalchemy import CheckConstraint, UniqueConstraint, bindparam, delete, insert, literal, select, update
 from sqlmodel import Field, SQLModel
 
 from app_core import clock
 from app_core.db import Connection, KeyText, Row, Statement, Violation, table_of
-from app_core.errors import Conflict, Invalid, NotFound
+from app_core.errors import Conflict, Invalid, NotFound, NotPossible
+from app_core.events import Event
 from app_core.ids import new_short_id
 from app_core.resource import fold
+from app_core.work import Work
 
 
 class TenantRow(SQLModel, table=True):
-    """A customer of the vendor. It lives until an operator deletes it, and everything of it goes with it."""
+    """A customer of the vendor. It lives until an operator deletes it, and everything of it goes with it.
+
+    `seats_open` counts the open seats: each that opens or is released counts it, so the limit holds under any race.
+    """
 
     __tablename__ = "tenant"
-    __table_args__ = (UniqueConstraint("name_key"),)
+    __table_args__ = (
+        UniqueConstraint("name_key"),
+        CheckConstraint("seat_limit IS NULL OR seats_open <= seat_limit", name="seats"),
+    )
 
     id: str = Field(primary_key=True, sa_type=KeyText)
     name: str
     name_key: str = Field(sa_type=KeyText)
     seat_limit: int | None
+    seats_open: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    group_sync: str = Field(default="all", sa_type=KeyText, sa_column_kwargs={"server_default": "all"})
+    on_group_delete: str = Field(default="refuse", sa_type=KeyText, sa_column_kwargs={"server_default": "refuse"})
+    invalid_phone: str = Field(default="flag", sa_type=KeyText, sa_column_kwargs={"server_default": "flag"})
     created_at: str = Field(sa_type=KeyText)
 
 
@@ -34,13 +48,29 @@ class Tenant:
     name: str
     seat_limit: int | None
     created_at: clock.Stamp
+    seats_open: int = 0
+    group_sync: str = "all"
+    """Which groups of the directory become teams: `all`, or those `selected` by an administrator (P3)."""
+    on_group_delete: str = "refuse"
+    """What becomes of a deletion when the team still holds logins: `refuse` it, or `detach` the team (P4)."""
+    invalid_phone: str = "flag"
+    """What becomes of a phone number that no card can show: `flag` it, or `reject` the user (C5)."""
 
 
+POLICIES: Mapping[str, tuple[str, ...]] = {
+    "group_sync": ("all", "selected"),
+    "on_group_delete": ("refuse", "detach"),
+    "invalid_phone": ("flag", "reject"),
+}
+"""The settings of a tenant and their values, the default first."""
 MOST_SEATS = 2**31 - 1
 T = table_of(TenantRow)
-COLUMNS = (T.c.id, T.c.name, T.c.seat_limit, T.c.created_at)
+COLUMNS = tuple(T.c[each.name] for each in dataclasses.fields(Tenant))
 INSERT = Statement(
-    insert(T).values({name: bindparam(name) for name in ("id", "name", "name_key", "seat_limit", "created_at")})
+    insert(T).values(
+        {name: bindparam(name) for name in ("id", "name", "name_key", "seat_limit", "created_at")}
+        | {"seats_open": literal(0), "group_sync": "all", "on_group_delete": "refuse", "invalid_phone": "flag"}
+    )
 )
 FIND = Statement(
     select(*COLUMNS)
@@ -53,6 +83,12 @@ CHANGE = Statement(
     update(T)
     .where(T.c.id == bindparam("key"))
     .values(name=bindparam("name"), name_key=bindparam("name_key"), seat_limit=bindparam("seat_limit"))
+)
+ACTING = Statement(select(*COLUMNS).where(T.c.id == bindparam("tenant_id")))
+# Seats that open at the same time wait, and are counted before the limit is looked at.
+LOCK = Statement(select(*COLUMNS).where(T.c.id == bindparam("tenant_id")).with_for_update(key_share=True))
+SET_POLICIES = Statement(
+    update(T).where(T.c.id == bindparam("tenant_id")).values({name: bindparam(name) for name in POLICIES})
 )
 DELETE = Statement(delete(T).where(T.c.id == bindparam("key")))
 
@@ -79,16 +115,57 @@ def create(connection: Connection, name: str, *, seat_limit: int | None = None) 
     return tenant
 
 
-def change(connection: Connection, tenant: Tenant, *, name: str, seat_limit: int | None) -> Tenant:
-    """Rename a tenant or change its seats. Raises Invalid and Conflict as `create` does."""
-    name = _accepted(name, seat_limit)
+def change(work: Work, *, name: str, seat_limit: int | None) -> Tenant:
+    """Rename the acting tenant or change its seats; serving those who wait for one is `seats`' to do.
+
+    Raises Invalid and Conflict as `create` does, and NotPossible for fewer seats than are open.
+    """
+    name, before = _accepted(name, seat_limit), _lock(work)
+    if seat_limit is not None and seat_limit < before.seats_open:
+        raise NotPossible(
+            f"{before.seats_open} {'seat is' if before.seats_open == 1 else 'seats are'} open, so the limit cannot be "
+            f"{seat_limit}. Pause cards or revoke activations until no more than {seat_limit} are open, or set "
+            f"{before.seats_open} or more.",
+            seats_open=before.seats_open,
+            seat_limit=seat_limit,
+        )
     try:
-        connection.run(CHANGE, {"key": tenant.id, "name": name, "name_key": fold(name), "seat_limit": seat_limit})
+        work.run(CHANGE, key=work.tenant_id, name=name, name_key=fold(name), seat_limit=seat_limit)
     except Violation as violation:
         if violation.unique("name_key"):
             raise Conflict(f"A tenant named '{name}' already exists.") from violation
         raise
-    return Tenant(tenant.id, name, seat_limit, tenant.created_at)
+    changed = [field for field, new in (("name", name), ("seat_limit", seat_limit)) if new != getattr(before, field)]
+    if changed:
+        work.record(Event("settings.changed", work.tenant_id, {"changed": changed}))
+    return replace(before, name=name, seat_limit=seat_limit)
+
+
+def acting(work: Work) -> Tenant:
+    """Give the tenant of a unit of work, with its seats and settings. Raises NotFound."""
+    row = work.row(ACTING)
+    if row is None:
+        raise NotFound("Tenant", work.tenant_id)
+    return _tenant(row)
+
+
+def change_settings(work: Work, changes: Mapping[str, str]) -> Tenant:
+    """Set some of the policies, by their names in POLICIES. Raises Invalid for a name or value that there is not."""
+    for name, value in changes.items():
+        if value not in POLICIES.get(name, ()):
+            known = " or ".join([f"'{each}'" for each in POLICIES.get(name, POLICIES)])
+            raise Invalid(
+                f"{name}: it must be {known}." if name in POLICIES else f"There is no setting '{name[:40]}': {known}."
+            )
+    before = _lock(work)
+    changed = [name for name, value in changes.items() if value != getattr(before, name)]
+    if not changed:
+        return before
+    taken: dict[str, Any] = dict(changes)
+    after = replace(before, **taken)
+    work.run(SET_POLICIES, **{name: getattr(after, name) for name in POLICIES})
+    work.record(Event("settings.changed", work.tenant_id, {"changed": changed}))
+    return after
 
 
 def delete_all_of(connection: Connection, tenant: Tenant) -> None:
@@ -107,6 +184,13 @@ def find(connection: Connection, key: str) -> Tenant:
 def all_of(connection: Connection) -> Sequence[Tenant]:
     """List all tenants by name."""
     return [_tenant(row) for row in connection.rows(ALL, {})]
+
+
+def _lock(work: Work) -> Tenant:
+    row = work.row(LOCK)
+    if row is None:
+        raise NotFound("Tenant", work.tenant_id)
+    return _tenant(row)
 
 
 def _accepted(name: str, seat_limit: int | None) -> str:

@@ -1,12 +1,13 @@
 """One unit of work: a connection, the tenant it acts in, who acts, and the instant it counts as."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
 from app_core import clock
 from app_core.db import Connection, Params, Row, Statement
+from app_core.events import Event
 
 
 class Source(StrEnum):
@@ -38,6 +39,18 @@ class Work:
     now: clock.Stamp
     first: Callable[[Statement, Params], Sequence[Row]] | None = None
     """Runs the first statement in another way: together with the look-up of the caller (`connections.open_with`)."""
+    events: list[Event] = field(default_factory=list)
+    """What happened so far; the edge writes it down beside the facts before it commits (`outbox.flush`)."""
+    warnings: list[tuple[str, str]] = field(default_factory=list)
+    """What was stored and still does not do all it should: a code and a sentence for the log."""
+
+    def record(self, event: Event) -> None:
+        """Note that something happened; only called where a fact has changed (invariant 21)."""
+        self.events.append(event)
+
+    def warn(self, code: str, sentence: str) -> None:
+        """Note something that the administrator should mend, though the change stands."""
+        self.warnings.append((code, sentence))
 
     def rows(self, statement: Statement, **params: Any) -> Sequence[Row]:
         """Run a statement in this tenant and give all rows it returns."""

@@ -11,8 +11,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from app_api.app import ApiDoor
+from app_api.exchange import Limits as ApiLimits
 from app_core.db import Database, Statement
 from runtime import maintenance
+from runtime import worker as worker_loop
 from runtime.settings import Settings
 from scim_server.app import Door
 from scim_server.exchange import Limits
@@ -24,16 +27,21 @@ PROBE = Statement(select(literal(1)))
 def build_app(database: Database, settings: Settings, public_url: str, *, worker: bool = True) -> Starlette:
     """Hang the doors in the frame. The application does not own the database: who opened it closes it."""
     door = Door(database, public_url, limits_of(settings))
+    api = ApiDoor(database, public_url, ApiLimits(settings.max_body_bytes, settings.max_url_bytes))
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        background = asyncio.create_task(maintenance.run(database, settings)) if worker else None
+        background = []
+        if worker:
+            loops = (maintenance.run(database, settings), worker_loop.run(database))
+            background = [asyncio.create_task(each) for each in loops]
         yield
-        if background is not None:
-            background.cancel()
+        for task in background:
+            task.cancel()
             with suppress(asyncio.CancelledError):
-                await background
+                await task
         await door.close()
+        await api.close()
 
     async def live(request: Request) -> Response:
         return JSONResponse({"status": "ok"})
@@ -46,7 +54,7 @@ def build_app(database: Database, settings: Settings, public_url: str, *, worker
             return JSONResponse({"status": "the database does not answer"}, 503)
         return JSONResponse({"status": "ok"})
 
-    routes = [*door.routes(), Route("/health/live", live), Route("/health/ready", ready)]
+    routes = [*door.routes(), *api.routes(), Route("/health/live", live), Route("/health/ready", ready)]
     return Starlette(routes=routes, lifespan=lifespan)
 
 

@@ -12,15 +12,24 @@ from typing import Any, TypeVar
 
 from sqlalchemy.exc import DBAPIError
 
-from app_core import clock, connections, deletion, tenants
+from app_core import administration, api_keys, clock, connections, deletion, outbox, tenants
+from app_core.api_keys import KeyScope
 from app_core.db import Connection, Database, is_sqlite, open_database, open_sqlite, sqlite_path
 from app_core.errors import DomainError, Invalid
+from app_core.ids import new_correlation_id
 from app_core.migrations import upgrade
+from app_core.tenants import Tenant
+from app_core.work import Actor, Source, Work
 from runtime.settings import PREFIX, Settings, WrongSetting, load
 
 T = TypeVar("T")
 UNITS = {"h": 3600, "d": 86400, "y": 365 * 86400}
 LONGEST = 100 * UNITS["y"]
+POLICIES = {
+    "group_sync": "which groups of the directory become teams",
+    "on_group_delete": "what to do when a group is deleted whose team still holds logins",
+    "invalid_phone": "what to do with a phone number that no card can show",
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -68,10 +77,12 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("tenant", help="its id or name")
     show.set_defaults(run=_tenant_show)
 
-    change = _json(tenant.add_parser("set", help="rename a tenant or change its number of seats"))
+    change = _json(tenant.add_parser("set", help="rename a tenant, change its number of seats or its policies"))
     change.add_argument("tenant", help="its id or name")
     change.add_argument("--name", help="its new name")
-    change.add_argument("--seats", help="how many seats may be open, or 'unlimited'")
+    change.add_argument("--seats", help="how many seats may be open, or 'unlimited'; who waits for one is served")
+    for policy, help_text in POLICIES.items():
+        change.add_argument(f"--{policy.replace('_', '-')}", choices=tenants.POLICIES[policy], help=help_text)
     change.set_defaults(run=_tenant_set)
     delete = _json(tenant.add_parser("delete", help="delete a tenant that holds nothing of a directory any more"))
     delete.add_argument("tenant", help="its id or name")
@@ -93,6 +104,28 @@ def _parser() -> argparse.ArgumentParser:
     revoke.add_argument("tenant", help="id or name of the tenant")
     revoke.add_argument("token_id", help="its id, as listed")
     revoke.set_defaults(run=_token_revoke)
+
+    key = commands.add_parser("api-key", help="secrets for the JSON API").add_subparsers(
+        required=True, metavar="ACTION"
+    )
+    issue = _json(key.add_parser("create", help="make an API key, shown this once; others stay valid"))
+    issue.add_argument("tenant", help="id or name of the tenant")
+    issue.add_argument(
+        "--scope",
+        choices=[str(scope) for scope in KeyScope],
+        default=str(KeyScope.ADMIN),
+        help="read only, also write, or all that the API can (default %(default)s)",
+    )
+    issue.add_argument("--label", default="", help="what it is for")
+    issue.add_argument("--expires", type=_duration, metavar="90d", help="how long it lives: hours h, days d, years y")
+    issue.set_defaults(run=_api_key_create)
+    listing = _json(key.add_parser("list", help="list the API keys of a tenant, without the secrets"))
+    listing.add_argument("tenant", help="id or name of the tenant")
+    listing.set_defaults(run=_api_key_list)
+    revoke = _json(key.add_parser("revoke", help="end an API key at once"))
+    revoke.add_argument("tenant", help="id or name of the tenant")
+    revoke.add_argument("key_id", help="its id, as listed")
+    revoke.set_defaults(run=_api_key_revoke)
     return parser
 
 
@@ -180,18 +213,32 @@ def _tenant_show(settings: Settings, options: argparse.Namespace) -> None:
 
 
 def _tenant_set(settings: Settings, options: argparse.Namespace) -> None:
-    if options.name is None and options.seats is None:
-        raise Invalid("Nothing to change: give --name or --seats.")
+    policies = {name: getattr(options, name) for name in POLICIES if getattr(options, name) is not None}
+    if options.name is None and options.seats is None and not policies:
+        raise Invalid("Nothing to change: give --name, --seats or a policy.")
 
     def job(connection: Connection) -> dict[str, Any]:
         tenant = tenants.find(connection, options.tenant)
-        seats = tenant.seat_limit if options.seats is None else _seats(options.seats)
-        name = tenant.name if options.name is None else options.name
-        return asdict(tenants.change(connection, tenant, name=name, seat_limit=seats))
+        work = _work(connection, tenant)
+        if options.name is not None or options.seats is not None:
+            name = tenant.name if options.name is None else options.name
+            limit = tenant.seat_limit if options.seats is None else _seats(options.seats)
+            tenants.change(work, name=name, seat_limit=limit)
+            administration.set_seat_limit(work)
+        if policies:
+            tenants.change_settings(work, policies)
+        outbox.flush(work)
+        return asdict(tenants.acting(work))
 
     changed = _in_transaction(settings, job)
     seats = "unlimited" if changed["seat_limit"] is None else changed["seat_limit"]
-    _print(options, {"tenant_id": changed["id"], **changed}, f"Tenant {changed['name']}, seats: {seats}.")
+    shown = "".join(f", {name.replace('_', '-')}: {changed[name]}" for name in POLICIES)
+    _print(options, {"tenant_id": changed["id"], **changed}, f"Tenant {changed['name']}, seats: {seats}{shown}.")
+
+
+def _work(connection: Connection, tenant: Tenant) -> Work:
+    """Give a unit of work of the operator in a tenant."""
+    return Work(connection, tenant.id, "", Actor(Source.SYSTEM, "cli"), new_correlation_id(), clock.now())
 
 
 def _seats(text: str) -> int | None:
@@ -269,6 +316,45 @@ def _token_revoke(settings: Settings, options: argparse.Namespace) -> None:
 
     _in_transaction(settings, job)
     _print(options, {"token_id": options.token_id, "revoked": True}, "The secret is no longer valid.")
+
+
+# API keys -----------------------------------------------------------------------------------------------------------
+
+
+def _api_key_create(settings: Settings, options: argparse.Namespace) -> None:
+    def job(connection: Connection) -> dict[str, Any]:
+        tenant, scope = tenants.find(connection, options.tenant), KeyScope(options.scope)
+        expires_at = None if options.expires is None else clock.later(options.expires)
+        key_id, secret = api_keys.issue(connection, tenant, scope, label=options.label, expires_at=expires_at)
+        return {"api_key_id": key_id, "api_key": secret, "scope": scope, "expires_at": expires_at}
+
+    made = _in_transaction(settings, job)
+    _print(
+        options,
+        made,
+        f"API key  {made['api_key']}  ({made['scope']})\nThe key is shown this once. Others of the tenant stay valid.",
+    )
+
+
+def _api_key_list(settings: Settings, options: argparse.Namespace) -> None:
+    def job(connection: Connection) -> list[dict[str, Any]]:
+        return [asdict(key) for key in api_keys.all_of(connection, tenants.find(connection, options.tenant))]
+
+    found = _reading(settings, job)
+    lines = [
+        f"{each['id']}  {each['hint']}…  {each['scope']:5}  {'revoked' if each['revoked_at'] else 'live':8} "
+        f"last used {each['last_used_at'] or 'never'}  expires {each['expires_at'] or 'never'}  {each['label']}"
+        for each in found
+    ]
+    _print(options, found, "\n".join(lines) or "The tenant has no API key.")
+
+
+def _api_key_revoke(settings: Settings, options: argparse.Namespace) -> None:
+    def job(connection: Connection) -> None:
+        api_keys.revoke(connection, tenants.find(connection, options.tenant), options.key_id)
+
+    _in_transaction(settings, job)
+    _print(options, {"api_key_id": options.key_id, "revoked": True}, "The API key is no longer valid.")
 
 
 def _scim_url(settings: Settings) -> str:

@@ -13,7 +13,7 @@ from starlette.convertors import PathConvertor, register_url_convertor
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from app_core import clock, connections
+from app_core import clock, connections, follow
 from app_core.connections import Caller
 from app_core.db import Connection, Database, Params, Row, Statement
 from app_core.errors import DomainError
@@ -143,7 +143,7 @@ class Door:
             if request.caller is None and isinstance(refusal, DomainError):
                 # Without a caller a malformed request is 401 like any other: it says nothing of what is here.
                 error = from_domain(refusal)
-            answer = await self._refuse(request, error)
+            answer = await self._refuse(request, error, refusal)
         except Exception:
             logger.exception("request %s failed", correlation_id)
             error = ScimError(
@@ -176,10 +176,10 @@ class Door:
             return call, problem
         return call, None
 
-    async def _refuse(self, request: "_Request", error: ScimError) -> Answer:
+    async def _refuse(self, request: "_Request", error: ScimError, refusal: Exception | None = None) -> Answer:
         if request.caller is not None:
             try:
-                await self.database.write(lambda connection: request.log_refusal(connection, error))
+                await self.database.write(lambda connection: request.log_refusal(connection, error, refusal))
             except Exception:
                 logger.exception("refusal %s could not be logged", request.correlation_id)
         return _answer(error)
@@ -240,9 +240,11 @@ class _Request:
         work.actor = Actor(Source.SCIM, self.caller.token_id)
         return rows
 
-    def log_refusal(self, connection: Connection, error: ScimError) -> None:
+    def log_refusal(self, connection: Connection, error: ScimError, refusal: Exception | None) -> None:
         assert self.caller is not None
         work = self._work(connection, self.caller, clock.now())
+        if isinstance(refusal, DomainError):
+            follow.after_refusal(work, refusal)
         log_failure(work, self.call, self.endpoint.action, self.endpoint.kind, error, clock.ticks() - self.started)
 
     def _work(self, connection: Connection, caller: Caller, now: clock.Stamp) -> Work:

@@ -7,13 +7,14 @@ A member that is made by a later operation of its own circle is added once it is
 
 import re
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
 
 import orjson
 
-from app_core import clock, provisioning
+from app_core import clock, follow, provisioning
 from app_core.errors import DomainError
 from app_core.ids import new_id
 from app_core.provisioning import GroupChange, MemberStep
@@ -58,6 +59,7 @@ class Step:
     answer: Answer | None = None
     error: ScimError | None = None
     call: Call | None = None
+    warnings: list[tuple[str, str]] = field(default_factory=list)
     action: str = ""
     kind: str = ""
     seconds: float = 0.0
@@ -179,13 +181,28 @@ def _run_step(work: Work, call: Call, step: Step, by_bulk_id: dict[str, Step], l
                 f"Operations[{step.at}]", f"{step.method or 'no method'} {step.path or 'no path'} is not possible."
             )
         step.call = _inner_call(call, step, found["key"] or "", by_bulk_id, waiting)
-        with work.connection.savepoint():
+        with _undone(work):
             step.answer = endpoint(work, step.call)
+        step.warnings, work.warnings = work.warnings, []
     except (ScimError, DomainError) as refusal:
+        if isinstance(refusal, DomainError):
+            follow.after_refusal(work, refusal)
         step.error = refusal if isinstance(refusal, ScimError) else from_domain(refusal)
         waiting.clear()
     step.seconds = clock.ticks() - started
     later += [(step, bulk_id) for bulk_id in waiting]
+
+
+@contextmanager
+def _undone(work: Work) -> Iterator[None]:
+    """Undo an operation that is refused, with the events and warnings that it would have had."""
+    events, warnings = len(work.events), len(work.warnings)
+    try:
+        with work.connection.savepoint():
+            yield
+    except (ScimError, DomainError):
+        del work.events[events:], work.warnings[warnings:]
+        raise
 
 
 def _log(work: Work, step: Step) -> None:
@@ -193,6 +210,7 @@ def _log(work: Work, step: Step) -> None:
     if step.call is None:
         return
     if step.answer is not None:
+        work.warnings = step.warnings
         log_success(work, step.call, step.action, step.kind, step.answer, step.seconds)
     elif step.error is not None:
         log_failure(work, step.call, step.action, step.kind, step.error, step.seconds)

@@ -4,7 +4,17 @@ from typing import Any
 
 import orjson
 
-from app_core.errors import Busy, DomainError, GroupNameTaken, Invalid, NotFound, Stale, Unauthenticated, UserNameTaken
+from app_core.errors import (
+    Busy,
+    DomainError,
+    GroupNameTaken,
+    Invalid,
+    NotFound,
+    Stale,
+    StillHolds,
+    Unauthenticated,
+    UserNameTaken,
+)
 
 ERROR = "urn:ietf:params:scim:api:messages:2.0:Error"
 
@@ -17,6 +27,8 @@ class ScimError(Exception):
         self.status = status
         self.scim_type = scim_type
         self.detail = detail
+        self.plain = False
+        """Whether the sentence names nothing personal, so that a log may hold it as it is."""
         self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
 
     def document(self) -> dict[str, Any]:
@@ -47,7 +59,10 @@ def from_domain(error: DomainError) -> ScimError:
         if kind in STATUS:
             status, scim_type = STATUS[kind]
             return ScimError(status, scim_type, error.sentence, **HEADERS.get(status, {}))
-    return ScimError(409, None, error.sentence)
+    refused = ScimError(409, None, error.sentence)
+    # Which team it is and what it holds is what the administrator must read.
+    refused.plain = isinstance(error, StillHolds)
+    return refused
 
 
 def invalid_value(path: str, problem: str) -> ScimError:

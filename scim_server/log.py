@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from app_core import provisioning_log
+from app_core import outbox, provisioning_log
 from app_core.provisioning_log import MASK, Entry, Outcome, masked, masked_filter, masked_id, masked_sentence
 from app_core.work import Work
 from scim_server.errors import ScimError
@@ -24,46 +24,53 @@ SHOWN = frozenset(
 
 
 def log_success(work: Work, call: Call, action: str, kind: str, answer: Answer, seconds: float) -> None:
-    """Record a request that was carried out, in its own transaction: one that changed nothing is `skipped`."""
-    notes = list(dict.fromkeys(answer.notes))
-    outcome = Outcome.WARNING if notes else Outcome.SUCCESS
-    named = ", ".join([masked_filter(note, _is_name) for note in notes[:20]])[:500]
-    reason = f"Left out, since no schema has it: {named}." if notes else None
-    if not notes and not answer.changed and action in ("replace", "update"):
-        outcome, reason = Outcome.SKIPPED, "Everything was so already."
-    provisioning_log.record(
-        work,
-        Entry(
-            action=action,
-            target_type=kind,
-            target_id=answer.target_id,
-            outcome=outcome,
-            status=answer.status,
-            reason_code="unknownAttribute" if notes else None,
-            reason=reason,
-            changed=answer.changed,
-            exchange=exchange(call, answer.status),
-            duration_us=int(seconds * 1e6),
-        ),
+    """Record a request that was carried out, and what happened with it, in its own transaction."""
+    outcome, code, reason = _outcome(work, action, answer)
+    entry = Entry(
+        action=action,
+        target_type=kind,
+        target_id=answer.target_id,
+        outcome=outcome,
+        status=answer.status,
+        reason_code=code,
+        reason=reason,
+        changed=answer.changed,
+        exchange=exchange(call, answer.status),
+        duration_us=int(seconds * 1e6),
     )
+    outbox.flush(work, provisioning_log.entry_of(work, entry))
+    work.warnings.clear()
+
+
+def _outcome(work: Work, action: str, answer: Answer) -> tuple[Outcome, str | None, str | None]:
+    """Say how a request that was carried out ended, and why that is worth a word."""
+    notes = list(dict.fromkeys(answer.notes))
+    reasons = []
+    if notes:
+        named = ", ".join([masked_filter(note, _is_name) for note in notes[:20]])[:500]
+        reasons.append(f"Left out, since no schema has it: {named}.")
+    reasons += [sentence for _, sentence in work.warnings]
+    if reasons:
+        return Outcome.WARNING, "unknownAttribute" if notes else work.warnings[0][0], " ".join(reasons)
+    if not answer.changed and action in ("replace", "update"):
+        return Outcome.SKIPPED, None, "Everything was so already."
+    return Outcome.SUCCESS, None, None
 
 
 def log_failure(work: Work, call: Call, action: str, kind: str, error: ScimError, seconds: float) -> None:
     """Record a request that was refused, after its rollback."""
-    provisioning_log.record(
-        work,
-        Entry(
-            action=action,
-            target_type=kind,
-            target_id=masked_id(call.key or None),
-            outcome=Outcome.FAILURE,
-            status=error.status,
-            reason_code=error.scim_type or f"http{error.status}",
-            reason=_sentence(error),
-            exchange=exchange(call, error.status, error),
-            duration_us=int(seconds * 1e6),
-        ),
+    entry = Entry(
+        action=action,
+        target_type=kind,
+        target_id=masked_id(call.key or None),
+        outcome=Outcome.FAILURE,
+        status=error.status,
+        reason_code=error.scim_type or f"http{error.status}",
+        reason=_sentence(error),
+        exchange=exchange(call, error.status, error),
+        duration_us=int(seconds * 1e6),
     )
+    outbox.flush(work, provisioning_log.entry_of(work, entry))
 
 
 def exchange(call: Call, status: int, error: ScimError | None = None) -> dict[str, Any]:
@@ -99,6 +106,8 @@ def known(word: str) -> bool:
 
 
 def _sentence(error: ScimError) -> str:
+    if error.plain:
+        return error.detail
     # A path that no schema has is what the administrator must find in the mapping; it names, and holds no value.
     return masked_sentence(error.detail, _is_name if error.scim_type == "invalidPath" else known)
 

@@ -41,9 +41,9 @@ def a_user(n: int = 1, **changes: Any) -> dict[str, Any]:
             }
         ],
         "phoneNumbers": [
-            {"type": "work", "value": "+1 858 555 0109", "primary": True},
-            {"type": "mobile", "value": "+1 858 555 0110"},
-            {"type": "fax", "value": "+1 858 555 0111"},
+            {"type": "work", "value": "+18585550109", "primary": True},
+            {"type": "mobile", "value": "+18585550110"},
+            {"type": "fax", "value": "+18585550111"},
         ],
         "name": {"givenName": "Barbara", "familyName": f"Jensen {n}", "formatted": f"Barbara Jensen {n}"},
         ENTERPRISE_USER: {"employeeNumber": str(700000 + n), "department": "Tours"},

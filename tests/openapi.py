@@ -1,17 +1,25 @@
-"""The file openapi/scim.yaml: `python -m tests.openapi` writes it, a test holds it to the code."""
+"""The files of openapi/: `python -m tests.openapi` writes them, tests hold them to the code."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from scim_server.openapi import description
+import app_api.event_feed
+import app_api.openapi
+import scim_server.openapi
 
-FILE = Path(__file__).resolve().parent.parent / "openapi" / "scim.yaml"
+FOLDER = Path(__file__).resolve().parent.parent / "openapi"
 COMMAND = ".venv/bin/python -m tests.openapi"
-HEAD = f"# Written by `{COMMAND}` from the routes and schemas of scim_server.\n"
+FILE = FOLDER / "scim.yaml"
+SOURCES: dict[str, tuple[str, Callable[[], dict[str, Any]]]] = {
+    "scim.yaml": ("the routes and schemas of scim_server", scim_server.openapi.description),
+    "app.yaml": ("the table and the types of app_api", app_api.openapi.description),
+    "events.yaml": ("the kinds of events of app_core", app_api.event_feed.description),
+}
 
 
 class Plain(yaml.SafeDumper):
@@ -21,12 +29,15 @@ class Plain(yaml.SafeDumper):
         return True
 
 
-def text() -> str:
-    """Give the file's text: sorted, so that it depends on what is described and on nothing else."""
-    return HEAD + yaml.dump(description(), Dumper=Plain, sort_keys=True, allow_unicode=True, width=120)
+def text(name: str = "scim.yaml") -> str:
+    """Give a file's text: sorted, so that it depends on what is described and on nothing else."""
+    source, description = SOURCES[name]
+    head = f"# Written by `{COMMAND}` from {source}.\n"
+    return head + yaml.dump(description(), Dumper=Plain, sort_keys=True, allow_unicode=True, width=120)
 
 
 if __name__ == "__main__":
-    FILE.parent.mkdir(exist_ok=True)
-    FILE.write_text(text(), encoding="utf-8")
-    print(f"{FILE} is written.")
+    FOLDER.mkdir(exist_ok=True)
+    for name in SOURCES:
+        (FOLDER / name).write_text(text(name), encoding="utf-8")
+        print(f"{FOLDER / name} is written.")

@@ -5,20 +5,16 @@ Those that a constraint of the database holds too are tried by SQL as well: whoe
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
-import sqlite3
 import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import asyncpg
 import httpx
 import pytest
 
 from app_core import connections, tenants
 from app_core.db import Connection
-from app_core.tables import METADATA
 from tests.answers import (
     JSON,
     change,
@@ -38,8 +34,7 @@ from tests.answers import (
 from tests.builders import ENTERPRISE_USER, GROUP, USER, a_group, a_user, created, patch
 from tests.conftest import Server
 from tests.processes import Customer, in_core, log_of, new_customer
-
-TABLES = METADATA.tables
+from tests.raw import TABLES, Refused, cell, copied, sql
 
 
 @pytest.fixture(scope="module")
@@ -59,54 +54,6 @@ def other_door(server: Server) -> Iterator[httpx.Client]:
     """A client of another tenant on the same server."""
     with client_of(f"{server.url}/scim/v2", new_customer(server.database_url)) as client:
         yield client
-
-
-class Refused(Exception):
-    """The database did not take a row."""
-
-
-def sql(database_url: str, statement: str, *values: Any) -> list[tuple[Any, ...]]:
-    """Run one statement on the database, as somebody who has forgotten every rule. `?` stands for a value."""
-    if database_url.startswith("sqlite"):
-        raw = sqlite3.connect(database_url.removeprefix("sqlite:///"), timeout=30, isolation_level=None)
-        try:
-            raw.execute("PRAGMA foreign_keys = ON")
-            return raw.execute(statement, values).fetchall()
-        except sqlite3.IntegrityError as error:
-            raise Refused(str(error)) from error
-        finally:
-            raw.close()
-
-    async def run() -> list[tuple[Any, ...]]:
-        raw = await asyncpg.connect(database_url)
-        pieces = statement.split("?")
-        numbered = "".join(f"{piece}${at}" for at, piece in enumerate(pieces[:-1], start=1)) + pieces[-1]
-        try:
-            return [tuple(row) for row in await raw.fetch(numbered, *values)]
-        except asyncpg.IntegrityConstraintViolationError as error:
-            raise Refused(str(error)) from error
-        finally:
-            await raw.close()
-
-    return asyncio.run(run())
-
-
-def copied(database_url: str, table: str, key: str, **changes: str) -> None:
-    """Insert a copy of a row in which some columns are other."""
-    columns = [column.name for column in TABLES[table].columns]
-    chosen = ", ".join("?" if name in changes else name for name in columns)
-    given = [changes[name] for name in columns if name in changes]
-    sql(
-        database_url,
-        f"INSERT INTO {table} ({', '.join(columns)}) SELECT {chosen} FROM {table} WHERE id = ?",
-        *given,
-        key,
-    )
-
-
-def cell(database_url: str, table: str, key: str, column: str) -> str:
-    ((value,),) = sql(database_url, f"SELECT {column} FROM {table} WHERE id = ?", key)
-    return str(value)
 
 
 # 1 ----------------------------------------------------------------------------------------------------------------------

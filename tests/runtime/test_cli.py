@@ -58,6 +58,10 @@ COMMANDS = [
     ["token", "create"],
     ["token", "list"],
     ["token", "revoke"],
+    ["api-key"],
+    ["api-key", "create"],
+    ["api-key", "list"],
+    ["api-key", "revoke"],
 ]
 SECRET = re.compile(r"scim_[A-Za-z0-9_-]{43}")
 
@@ -141,6 +145,11 @@ def test_called_wrongly(here: Here) -> None:
         ["token", "create", "a", "--expires", "-1d"],
         ["token", "create", "a", "--expires", "200y"],
         ["token", "revoke", "a"],
+        ["api-key", "create"],
+        ["api-key", "create", "a", "--scope", "all"],
+        ["api-key", "create", "a", "--expires", "1w"],
+        ["api-key", "revoke", "a"],
+        ["tenant", "set", "a", "--group-sync", "none"],
         ["backup"],
         ["serve", "--port", "http"],
         ["serve", "--port", "70000"],

@@ -1,0 +1,136 @@
+"""Every path and method of the door. Whoever adds one adds it here, and nowhere else."""
+
+from app_api import (
+    activations,
+    cards,
+    events,
+    groups,
+    invitations,
+    jobs,
+    logins,
+    people,
+    provisioning_log,
+    seats,
+    settings,
+    teams,
+    templates,
+)
+from app_api.endpoint import Endpoint
+from app_core.api_keys import KeyScope
+
+READ, WRITE, ADMIN = KeyScope.READ, KeyScope.WRITE, KeyScope.ADMIN
+
+TABLE: dict[str, dict[str, Endpoint]] = {
+    "/people": {
+        "GET": Endpoint(people.find, READ, "find", "Person"),
+        "POST": Endpoint(people.create, WRITE, "create", "Person", 201),
+    },
+    "/people/{id}": {
+        "GET": Endpoint(people.read, READ, "read", "Person"),
+        "PATCH": Endpoint(people.change, WRITE, "update", "Person", conditional=True, refusals=("not-possible",)),
+        "DELETE": Endpoint(people.delete, WRITE, "delete", "Person", 204, conditional=True, refusals=("not-possible",)),
+    },
+    "/people/{id}/link": {"POST": Endpoint(people.link, WRITE, "link", "Person", refusals=("not-possible",))},
+    "/people/{id}/activation": {
+        "POST": Endpoint(people.activate, WRITE, "activate", "Person", refusals=("not-possible",)),
+        "DELETE": Endpoint(people.deactivate, WRITE, "revoke activation", "Person", 204),
+    },
+    "/people/{id}/start-code": {
+        "POST": Endpoint(
+            people.issue_start_code, WRITE, "issue start code", "Person", once=True, refusals=("not-possible",)
+        )
+    },
+    "/people/{id}/photo": {
+        "GET": Endpoint(people.read_photo, READ, "read photo", "Person"),
+        "PUT": Endpoint(people.put_photo, WRITE, "set photo", "Person", 204),
+        "DELETE": Endpoint(people.delete_photo, WRITE, "remove photo", "Person", 204),
+    },
+    "/activations/redeem": {
+        "POST": Endpoint(activations.redeem, WRITE, "redeem start code", "Person", refusals=("wrong-code",))
+    },
+    "/teams": {
+        "GET": Endpoint(teams.find, READ, "find", "Team"),
+        "POST": Endpoint(teams.create, WRITE, "create", "Team", 201),
+    },
+    "/teams/{id}": {
+        "GET": Endpoint(teams.read, READ, "read", "Team"),
+        "PATCH": Endpoint(teams.change, WRITE, "update", "Team", conditional=True, refusals=("not-possible",)),
+        "DELETE": Endpoint(
+            teams.delete, ADMIN, "delete", "Team", 204, conditional=True, refusals=("team-has-logins", "not-possible")
+        ),
+    },
+    "/teams/{id}/members": {"GET": Endpoint(teams.members, READ, "find", "Person")},
+    "/teams/{id}/members/{person_id}": {
+        "PUT": Endpoint(teams.add_member, WRITE, "add member", "Team", 204, refusals=("not-possible",)),
+        "DELETE": Endpoint(teams.remove_member, WRITE, "remove member", "Team", 204, refusals=("not-possible",)),
+    },
+    "/teams/{id}/logins": {
+        "GET": Endpoint(logins.find, READ, "find", "Login"),
+        "POST": Endpoint(logins.create, WRITE, "create", "Login", 201),
+    },
+    "/teams/{id}/logins/{login_id}": {
+        "GET": Endpoint(logins.read, READ, "read", "Login"),
+        "PATCH": Endpoint(logins.change, WRITE, "update", "Login", conditional=True),
+        "DELETE": Endpoint(logins.delete, WRITE, "delete", "Login", 204, conditional=True),
+    },
+    "/teams/{id}/logins/{login_id}/move": {
+        "POST": Endpoint(logins.move, WRITE, "move", "Login", conditional=True),
+    },
+    "/groups": {"GET": Endpoint(groups.find, READ, "find", "Group")},
+    "/groups/{id}": {"GET": Endpoint(groups.read, READ, "read", "Group")},
+    "/groups/{id}/team": {
+        "POST": Endpoint(groups.add, ADMIN, "add as team", "Group", 201),
+        "DELETE": Endpoint(groups.remove, ADMIN, "remove team", "Group", 204, refusals=("team-has-logins",)),
+    },
+    "/templates": {
+        "GET": Endpoint(templates.find, READ, "find", "Template"),
+        "POST": Endpoint(templates.create, ADMIN, "create", "Template", 201, refusals=("conflict",)),
+    },
+    "/templates/{id}": {
+        "GET": Endpoint(templates.read, READ, "read", "Template"),
+        "PATCH": Endpoint(templates.change, ADMIN, "update", "Template", conditional=True, refusals=("conflict",)),
+        "DELETE": Endpoint(
+            templates.delete, ADMIN, "delete", "Template", 204, conditional=True, refusals=("still-holds",)
+        ),
+    },
+    "/templates/{id}/assignments": {
+        "GET": Endpoint(templates.read_assignments, READ, "read assignments", "Template"),
+        "PUT": Endpoint(templates.assign, ADMIN, "assign", "Template"),
+    },
+    "/templates/{id}/assignments/preview": {
+        # It tries the change in a transaction, and takes it back.
+        "POST": Endpoint(templates.preview, READ, "preview assignment", "Template", logged=False)
+    },
+    "/cards": {"GET": Endpoint(cards.find, READ, "find", "Card")},
+    "/cards/{id}": {
+        "GET": Endpoint(cards.read, READ, "read", "Card"),
+        "PATCH": Endpoint(cards.change, WRITE, "update", "Card", conditional=True),
+        "DELETE": Endpoint(cards.delete, WRITE, "delete", "Card", 204, conditional=True, refusals=("not-possible",)),
+    },
+    "/cards/{id}/reactivate": {
+        "POST": Endpoint(cards.reactivate, WRITE, "reactivate", "Card", refusals=("not-possible",))
+    },
+    "/cards/{id}/refresh": {"POST": Endpoint(cards.refresh, WRITE, "refresh", "Card")},
+    "/seats": {"GET": Endpoint(seats.find, READ, "find", "Seat")},
+    "/invitations": {
+        "GET": Endpoint(invitations.find, READ, "find", "Invitation"),
+        "POST": Endpoint(
+            invitations.create, WRITE, "create", "Invitation", 201, once=True, refusals=("missing-fields", "not-found")
+        ),
+    },
+    "/invitations/claim": {"POST": Endpoint(invitations.claim, WRITE, "claim", "Card", refusals=("wrong-code",))},
+    "/invitations/{id}": {
+        "GET": Endpoint(invitations.read, READ, "read", "Invitation"),
+        "DELETE": Endpoint(invitations.revoke, WRITE, "revoke", "Invitation", 204, refusals=("not-possible",)),
+    },
+    "/jobs": {"GET": Endpoint(jobs.find, READ, "find", "Job")},
+    "/jobs/{id}": {"GET": Endpoint(jobs.read, READ, "read", "Job")},
+    "/provisioning-log": {"GET": Endpoint(provisioning_log.find, READ, "find", "LogEntry")},
+    "/provisioning-log/{id}": {"GET": Endpoint(provisioning_log.read, READ, "read", "LogEntry")},
+    # Reading the feed gives out positions, for which it needs a transaction.
+    "/events": {"GET": Endpoint(events.find, READ, "find", "Event", writes=True, logged=False)},
+    "/settings": {
+        "GET": Endpoint(settings.read, READ, "read", "Settings"),
+        "PATCH": Endpoint(settings.change, ADMIN, "update", "Settings"),
+    },
+}

@@ -1,0 +1,280 @@
+"""Follow: people, teams, cards and seats agree with the mirror.
+
+Level-triggered: it compares what should be with what is and applies the difference, in the transaction of the fact.
+So replays, duplicates and reorderings do no harm, and what is so already records nothing (invariant 21). Losses are
+taken at once, however many people they concern; gains at once for a few, by the worker for many.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import orjson
+from sqlalchemy import and_, bindparam, exists, literal, select
+from sqlalchemy.sql.elements import ColumnElement
+
+from app_core import activation, cards, directory, jobs, people, seats, teams
+from app_core.activation import ActivationRow
+from app_core.cards import A, K
+from app_core.db import KeyText, Statement, among, joined, table_of
+from app_core.directory import G, M, User
+from app_core.errors import DomainError, Invalid, TeamHasLogins, WrongCode
+from app_core.events import Event
+from app_core.jobs import Job, Progress
+from app_core.people import P, Person, Profile
+from app_core.resource import UserRecord, attributes_of
+from app_core.teams import MEMBERSHIP, TEAM_TABLE
+from app_core.tenants import T
+from app_core.work import Work
+
+AT_ONCE = 25
+"""Up to so many people get their cards and seats in the transaction that entitles them."""
+BATCH = 200
+"""So many people does a step of the worker look at."""
+ISSUE = "issue-cards"
+PROFILE_ATTRIBUTES = frozenset({"userName", "displayName", "emails", "phoneNumbers", "active"})
+tenant = directory.tenant
+
+
+def settle(work: Work, person_ids: Sequence[str]) -> None:
+    """Make the cards and seats of some people what they should be."""
+    if person_ids:
+        people.lock_many(work, person_ids)
+        cards.settle(work, person_ids)
+        seats.settle(work, person_ids)
+
+
+# After a user -------------------------------------------------------------------------------------------------------
+
+
+def profile_of(work: Work, record: UserRecord, before: Profile | None = None) -> Profile:
+    """Derive what decides about the person of a user, and see to its phone numbers (C5).
+
+    Raises Invalid for a number that no card can show, where the tenant's policy is to reject it.
+    """
+    profile = people.profile_of(record.resource, active=record.active)
+    if profile.problems is not None and (before is None or before.problems != profile.problems):
+        _report_phones(work, profile.problems)
+    return profile
+
+
+def after_new_user(work: Work, user: User, person_id: str, profile: Profile, *, made: bool) -> None:
+    """Greet the person of a new user, or welcome back the one that departed."""
+    if made:
+        work.record(Event("person.created", person_id, {"origin": "directory", "active": profile.active}))
+        return
+    back = people.come_back(work, user.id, user.external_id, profile)
+    if back is not None:
+        activation.resume(work, [back.id])
+        settle(work, [back.id])
+
+
+def after_user(work: Work, before: User, record: UserRecord, changed: Sequence[str]) -> None:
+    """Let the person follow a change of its user."""
+    if before.person_id is None:
+        return
+    unnamed = "name" in changed and not record.resource.get("displayName")
+    if PROFILE_ATTRIBUTES.isdisjoint(changed) and record.active == bool(before.active) and not unnamed:
+        work.record(Event("person.updated", before.person_id, {"changed": list(changed)}))
+        return
+    old = people.profile_of(attributes_of(before.document), active=bool(before.active))
+    profile = profile_of(work, record, old)
+    if profile == old:
+        work.record(Event("person.updated", before.person_id, {"changed": list(changed)}))
+        return
+    person = people.lock(work, before.person_id)
+    wanted = _without_tombstones(profile, person)
+    people.set_profile(work, person, wanted, user_id=before.id)
+    others = [name for name in changed if name != "active"]
+    if others:
+        work.record(Event("person.updated", person.id, {"changed": others}))
+    if wanted.active != bool(person.active):
+        _switch(work, person.id, active=wanted.active)
+
+
+def _without_tombstones(profile: Profile, person: Person) -> Profile:
+    """Keep the addresses by which a person signs in: what a soft-deleted user is called never replaces them (P5)."""
+    if people.is_tombstone(profile.sign_in, person.sign_in):
+        profile = replace(profile, sign_in=person.sign_in)
+    if profile.email and person.email and people.is_tombstone(profile.email, person.email):
+        profile = replace(profile, email=person.email)
+    return profile
+
+
+def _switch(work: Work, person_id: str, *, active: bool) -> None:
+    work.record(Event("person.reactivated" if active else "person.deactivated", person_id))
+    if active:
+        activation.resume(work, [person_id])
+    else:
+        activation.suspend(work, [person_id])
+    settle(work, [person_id])
+
+
+def _report_phones(work: Work, problems: str) -> None:
+    found = orjson.loads(problems)
+    said = "; ".join([f"{each['attribute']}: {each['reason']}" for each in found])
+    row = work.row(PHONE_POLICY)
+    if row is not None and row[0] == "reject":
+        raise Invalid(f"{said}. This tenant takes only numbers in E.164 form, such as +14255550100.")
+    work.warn("invalidPhone", f"Kept as sent, and left off cards: {said}.")
+
+
+PHONE_POLICY = Statement(select(T.c.invalid_phone).where(T.c.id == tenant))
+
+
+def before_user_goes(work: Work, user_id: str, group_ids: Sequence[str]) -> None:
+    """Let the person of a user that is deleted depart, or go where it holds nothing; its teams are told."""
+    person = people.lock_of_user(work, user_id)
+    if person is None:
+        return
+    for team_id in teams.of_groups(work, group_ids):
+        teams.members_changed(work, team_id, [], [person.id], (0, 1))
+    if person.origin == "directory" and not _holds_something(work, person):
+        people.remove(work, person)
+        return
+    gone = Profile(False, person.sign_in, person.email, person.display_name, person.problems)
+    people.set_profile(work, person, gone, user_id=None)
+    work.record(Event("person.departed", person.id))
+    activation.suspend(work, [person.id])
+    settle(work, [person.id])
+
+
+def _holds_something(work: Work, person: Person) -> bool:
+    return work.row(HOLDS, person_id=person.id) is not None
+
+
+V, X = table_of(ActivationRow), MEMBERSHIP
+
+
+def _has(table_columns: tuple[ColumnElement[str], ColumnElement[str]]) -> ColumnElement[bool]:
+    of_tenant, of_person = table_columns
+    return exists(select(literal(1)).where(of_tenant == tenant, of_person == bindparam("person_id", type_=KeyText)))
+
+
+HOLDS = Statement(
+    select(P.c.id).where(
+        P.c.tenant_id == tenant,
+        P.c.id == bindparam("person_id", type_=KeyText),
+        _has((K.c.tenant_id, K.c.person_id))
+        | _has((V.c.tenant_id, V.c.person_id))
+        | _has((X.c.tenant_id, X.c.person_id)),
+    )
+)
+
+# After a group ------------------------------------------------------------------------------------------------------
+
+
+def _people_among(name: str) -> ColumnElement[str]:
+    found = select(joined(P.c.id)).where(P.c.tenant_id == G.c.tenant_id, among(P.c.directory_user_id, name))
+    return found.correlate(G).scalar_subquery()
+
+
+# All that hangs on a group, in one trip.
+HANGS_ON = Statement(
+    select(
+        TEAM_TABLE.c.id,
+        TEAM_TABLE.c.deletion_requested_at,
+        select(joined(A.c.template_id))
+        .where(A.c.tenant_id == G.c.tenant_id, A.c.group_id == G.c.id)
+        .correlate(G)
+        .scalar_subquery(),
+        _people_among("added"),
+        _people_among("removed"),
+    )
+    .select_from(
+        G.outerjoin(TEAM_TABLE, and_(TEAM_TABLE.c.tenant_id == G.c.tenant_id, TEAM_TABLE.c.group_id == G.c.id))
+    )
+    .where(G.c.tenant_id == tenant, G.c.id == bindparam("group_id", type_=KeyText))
+)
+
+
+def after_new_group(work: Work, team_id: str, name: str, *, made: bool) -> None:
+    """Tell of the team that a new group became."""
+    if made:
+        work.record(Event("team.created", team_id, {"name": name, "kind": "synced"}))
+
+
+def after_group(
+    work: Work, group_id: str, *, name: str | None = None, added: Sequence[str] = (), removed: Sequence[str] = ()
+) -> None:
+    """Let the team and the cards follow a change of a group: its new name, and the users that came and left."""
+    row = work.row(HANGS_ON, group_id=group_id, added=list(added[:100]), removed=list(removed[:100]))
+    if row is None:
+        return
+    team_id, marked, template_ids, came, left = row
+    if team_id is not None:
+        if marked is not None:
+            teams.unmark_deletion(work, team_id)
+        if name is not None:
+            team = teams.lock_of_group(work, group_id)
+            assert team is not None
+            teams.rename(work, team, name)
+        if came or left:
+            teams.members_changed(work, team_id, _ids(came), _ids(left), (len(added), len(removed)))
+    if template_ids is not None:
+        _after_members(work, group_id, added, removed)
+
+
+def _ids(text: str | None) -> list[str]:
+    return sorted(text.split(",")) if text else []
+
+
+def _after_members(work: Work, group_id: str, added: Sequence[str], removed: Sequence[str]) -> None:
+    """Take cards away from who left, at once; give them to who came."""
+    left = people.of_users(work, removed)
+    if left:
+        people.lock_many(work, left)
+        seats.release_unneeded(work, cards.pause_of(work, left))
+    if len(added) > AT_ONCE:
+        jobs.enqueue(work, ISSUE, f"{ISSUE}:{group_id}", {"group_id": group_id}, total=len(added))
+    else:
+        settle(work, people.of_users(work, added))
+
+
+# After an assignment ------------------------------------------------------------------------------------------------
+
+
+def after_assignment(work: Work, template_id: str, added: Sequence[str], removed: Sequence[str]) -> None:
+    """Let cards follow a change of the groups that lead to a template."""
+    work.record(Event("template.assignments_changed", template_id, {"added": list(added), "removed": list(removed)}))
+    if removed:
+        seats.release_unneeded(work, cards.pause_unwanted(work, [template_id]))
+    for group_id in added:
+        count = directory.count_members(work, group_id)
+        if count > AT_ONCE:
+            jobs.enqueue(work, ISSUE, f"{ISSUE}:{group_id}", {"group_id": group_id}, total=count)
+        else:
+            settle(work, [str(row[0]) for row in work.rows(PEOPLE_OF_GROUP, group_id=group_id, after="", limit=BATCH)])
+
+
+PEOPLE_OF_GROUP = Statement(
+    select(P.c.id)
+    .select_from(P.join(M, and_(M.c.tenant_id == P.c.tenant_id, M.c.user_id == P.c.directory_user_id)))
+    .where(
+        P.c.tenant_id == tenant,
+        M.c.group_id == bindparam("group_id", type_=KeyText),
+        P.c.id > bindparam("after", type_=KeyText),
+    )
+    .order_by(P.c.id)
+    .limit(bindparam("limit"))
+)
+
+
+def issue_step(work: Work, job: Job) -> Progress:
+    """Issue the cards of the next people of a group: one step of the worker."""
+    group_id = str(job.arguments()["group_id"])
+    found = [str(row[0]) for row in work.rows(PEOPLE_OF_GROUP, group_id=group_id, after=job.cursor, limit=BATCH)]
+    settle(work, found)
+    return Progress(found[-1] if len(found) == BATCH else None, len(found), "issuing cards")
+
+
+# After a refusal ----------------------------------------------------------------------------------------------------
+
+
+def after_refusal(work: Work, refusal: DomainError) -> None:
+    """Write down what a refusal leaves behind, after its rollback: the door calls it where it logs the refusal."""
+    if isinstance(refusal, TeamHasLogins) and work.actor.source in ("scim", "graph"):
+        if teams.mark_deletion(work, refusal.team_id):
+            payload = {"name": refusal.name, "login_count": refusal.count}
+            work.record(Event("team.deletion_refused", refusal.team_id, payload))
+    elif isinstance(refusal, WrongCode) and refusal.person_id is not None:
+        activation.count_attempt(work, refusal.person_id)

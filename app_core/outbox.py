@@ -1,0 +1,183 @@
+"""The outbox: events as rows beside the change they tell of. No row, no event; no change, no row (invariant 21).
+
+Rows are inserted in the order of their `sequence`, but become visible when their transaction ends, which may be in
+another order. So that nobody who reads the feed from a place on misses one, places are given out when the feed is read:
+each event that is visible and has none gets the next, under the feed's lock.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import orjson
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    Text,
+    bindparam,
+    delete,
+    insert,
+    select,
+    text,
+    update,
+)
+from sqlmodel import Field, SQLModel
+
+from app_core.clock import Stamp
+from app_core.db import Connection, KeyText, Params, Statement, among, insert_or_ignore, table_of
+from app_core.events import VERSION, Event
+from app_core.ids import new_id
+from app_core.work import Work
+
+
+class OutboxEventRow(SQLModel, table=True):
+    """An event, until its age removes it."""
+
+    __tablename__ = "outbox_event"
+    __table_args__ = (
+        ForeignKeyConstraint(["tenant_id"], ["tenant.id"], ondelete="CASCADE"),
+        Index(
+            "ix_outbox_event_position",
+            "tenant_id",
+            "position",
+            sqlite_where=text("position IS NOT NULL"),
+            postgresql_where=text("position IS NOT NULL"),
+        ),
+        Index(
+            "ix_outbox_event_new",
+            "tenant_id",
+            "sequence",
+            sqlite_where=text("position IS NULL"),
+            postgresql_where=text("position IS NULL"),
+        ),
+    )
+
+    # The one key without a tenant in front: the database itself counts, so that one subject's events keep their order
+    # on any number of replicas, whatever their clocks say.
+    sequence: int | None = Field(
+        default=None,
+        sa_column=Column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    )
+    tenant_id: str = Field(sa_type=KeyText)
+    id: str = Field(sa_type=KeyText)
+    position: int | None = Field(sa_type=BigInteger)
+    type: str = Field(sa_type=KeyText)
+    subject_type: str = Field(sa_type=KeyText)
+    subject_id: str = Field(sa_type=KeyText)
+    payload: str = Field(sa_type=Text)
+    occurred_at: str = Field(sa_type=KeyText)
+    correlation_id: str = Field(sa_type=KeyText)
+
+
+class OutboxFeedRow(SQLModel, table=True):
+    """How far the places of a tenant's feed are given out; its row is the lock for doing so."""
+
+    __tablename__ = "outbox_feed"
+    __table_args__ = (ForeignKeyConstraint(["tenant_id"], ["tenant.id"], ondelete="CASCADE"),)
+
+    tenant_id: str = Field(primary_key=True, sa_type=KeyText)
+    last_position: int = Field(sa_type=BigInteger)
+
+
+class Published(NamedTuple):
+    """An event as the feed gives it."""
+
+    position: int
+    id: str
+    type: str
+    subject_type: str
+    subject_id: str
+    payload: str
+    occurred_at: Stamp
+    correlation_id: str
+
+
+V, F = table_of(OutboxEventRow), table_of(OutboxFeedRow)
+OF_TENANT = V.c.tenant_id == bindparam("tenant_id")
+NEW = ("id", "type", "subject_type", "subject_id", "payload", "occurred_at", "correlation_id")
+INSERT = Statement(insert(V).values(tenant_id=bindparam("tenant_id"), **{name: bindparam(name) for name in NEW}))
+OPEN_FEED = Statement(insert_or_ignore(F).values(tenant_id=bindparam("tenant_id"), last_position=0))
+LOCK_FEED = Statement(select(F.c.last_position).where(F.c.tenant_id == bindparam("tenant_id")).with_for_update())
+MOVE_FEED = Statement(update(F).where(F.c.tenant_id == bindparam("tenant_id")).values(last_position=bindparam("last")))
+UNPLACED = Statement(
+    select(V.c.sequence)
+    .where(OF_TENANT, V.c.position.is_(None))
+    .order_by(V.c.sequence)
+    .limit(bindparam("limit", type_=Integer()))
+)
+PLACE = Statement(
+    update(V).where(V.c.sequence == bindparam("at"), OF_TENANT).values(position=bindparam("place", type_=BigInteger()))
+)
+READ = select(*[V.c[name] for name in Published._fields]).where(
+    OF_TENANT, V.c.position > bindparam("after", type_=BigInteger())
+)
+PAGE = Statement(READ.order_by(V.c.position).limit(bindparam("limit", type_=Integer())))
+PAGE_OF_TYPES = Statement(
+    READ.where(among(V.c.type, "types")).order_by(V.c.position).limit(bindparam("limit", type_=Integer()))
+)
+PURGE = Statement(
+    delete(V).where(
+        OF_TENANT,
+        V.c.sequence.in_(
+            select(V.c.sequence)
+            .where(OF_TENANT, V.c.position.is_not(None), V.c.occurred_at < bindparam("before", type_=KeyText))
+            .order_by(V.c.position)
+            .limit(bindparam("count", type_=Integer()))
+        ),
+    )
+)
+FEW = 8
+"""How many events go out together with the log entry of their request in one statement."""
+PLACES = 1000
+"""How many events get their place in one read."""
+
+
+def flush(work: Work, *others: tuple[Statement, Params]) -> None:
+    """Write down what happened, beside the facts: the last statement of a unit of work that changed something.
+
+    `others` are writes that go with it in the same trip, such as the log entry.
+    """
+    rows = [_row(work, event) for event in work.events]
+    work.events.clear()
+    steps = [*others, *[(INSERT, row) for row in rows[:FEW]]]
+    if steps:
+        work.run_together(*steps)
+    work.run_many(INSERT, rows[FEW:])
+
+
+def _row(work: Work, event: Event) -> dict[str, Any]:
+    return {
+        "id": new_id(),
+        "type": event.type,
+        "subject_type": event.subject_type,
+        "subject_id": event.subject_id,
+        "payload": orjson.dumps({"version": VERSION, **event.payload}).decode(),
+        "occurred_at": work.now,
+        "correlation_id": work.correlation_id,
+    }
+
+
+def read(work: Work, *, after: int = 0, types: Sequence[str] = (), limit: int = 100) -> list[Published]:
+    """Read the feed from behind a place. It gives out places, so it belongs into a unit of work that writes."""
+    _give_out_places(work)
+    statement = PAGE_OF_TYPES if types else PAGE
+    return [Published(*row) for row in work.rows(statement, after=after, types=list(types), limit=limit)]
+
+
+def _give_out_places(work: Work) -> None:
+    if not work.rows(UNPLACED, limit=1):
+        return
+    work.run(OPEN_FEED)
+    row = work.row(LOCK_FEED)
+    last = 0 if row is None else int(row[0])
+    new = [int(found[0]) for found in work.rows(UNPLACED, limit=PLACES)]
+    work.run_many(PLACE, [{"at": at, "place": last + number} for number, at in enumerate(new, 1)])
+    if new:
+        work.run(MOVE_FEED, last=last + len(new))
+
+
+def purge(connection: Connection, tenant_id: str, before: Stamp, *, count: int = 500) -> int:
+    """Remove up to `count` of a tenant's events that have had their place and are older than an instant."""
+    return connection.run(PURGE, {"tenant_id": tenant_id, "before": before, "count": count})
