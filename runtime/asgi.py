@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, nullcontext
 
 from sqlalchemy import literal, select
 from starlette.applications import Starlette
@@ -14,9 +14,8 @@ from starlette.routing import Route
 from app_api.app import ApiDoor
 from app_api.exchange import Limits as ApiLimits
 from app_core.db import Database, Statement
-from runtime import maintenance
-from runtime import worker as worker_loop
 from runtime.settings import Settings
+from runtime.worker import background
 from scim_server.app import Door
 from scim_server.exchange import Limits
 
@@ -31,15 +30,8 @@ def build_app(database: Database, settings: Settings, public_url: str, *, worker
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        background = []
-        if worker:
-            loops = (maintenance.run(database, settings), worker_loop.run(database))
-            background = [asyncio.create_task(each) for each in loops]
-        yield
-        for task in background:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+        async with background(database, settings) if worker else nullcontext():
+            yield
         await door.close()
         await api.close()
 

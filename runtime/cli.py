@@ -57,6 +57,10 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--no-worker", action="store_true", help="leave background work to other processes")
     serve.set_defaults(run=_serve)
 
+    worker = commands.add_parser("worker", help="do the background work alone (PostgreSQL)")
+    worker.add_argument("--database-url", help="instead of SCIM_SERVER_DATABASE_URL")
+    worker.set_defaults(run=_worker)
+
     migrate = commands.add_parser("migrate", help="bring the schema up to date")
     migrate.add_argument("--database-url", help="instead of SCIM_SERVER_DATABASE_URL")
     migrate.set_defaults(run=_migrate)
@@ -158,6 +162,15 @@ def _serve(settings: Settings, options: argparse.Namespace) -> int:
 
     _upgrade(settings)
     return server.serve(settings, host=options.host, port=options.port, worker=not options.no_worker)
+
+
+def _worker(settings: Settings, options: argparse.Namespace) -> int:
+    from runtime import server
+
+    if is_sqlite(settings.database_url):
+        raise Invalid("SQLite belongs to one process: `serve` does the background work there.")
+    _upgrade(settings)
+    return server.work(settings)
 
 
 def _migrate(settings: Settings, options: argparse.Namespace) -> None:

@@ -1,22 +1,29 @@
-"""Housekeeping beside the requests: old log entries go, and SQLite's planner keeps its statistics."""
+"""Housekeeping beside the requests: what is too old goes, and SQLite's planner keeps its statistics."""
 
 import asyncio
 import logging
+from collections.abc import Callable, Sequence
 
-from app_core import clock, provisioning_log, tenants
-from app_core.db import Database, SqliteDatabase
+from app_core import clock, idempotency, outbox, provisioning_log, tenants
+from app_core.db import Connection, Database, SqliteDatabase
 from runtime.settings import Settings
 
 logger = logging.getLogger(__name__)
 EVERY = 3600.0
 BATCH = 500
+DAY = 86400
+
+
+Purge = Callable[[Connection, str], int]
+"""Removes a batch of what is too old in a tenant; gives how many went."""
 
 
 async def run(database: Database, settings: Settings) -> None:
     """Keep house until cancelled, once at the start and then hourly; a failure is logged and tried again."""
     while True:
         try:
-            await purge_log(database, settings.log_retention_days)
+            for purge in purges(settings):
+                await remove_old(database, purge)
             if isinstance(database, SqliteDatabase):
                 await database.optimize()
         except Exception:
@@ -24,17 +31,23 @@ async def run(database: Database, settings: Settings) -> None:
         await asyncio.sleep(EVERY)
 
 
-async def purge_log(database: Database, days: int) -> int:
-    """Remove log entries older than the retention, a batch a transaction so that nobody waits; give how many went."""
-    until = clock.milliseconds() / 1000 - days * 86400
+def purges(settings: Settings) -> Sequence[Purge]:
+    """Say what goes when it is too old: log entries, events that have had their place, answers kept for repeats."""
+    log_until = clock.milliseconds() / 1000 - settings.log_retention_days * DAY
+    events_until = clock.later(-settings.event_retention_days * DAY)
+    return (
+        lambda connection, tenant_id: provisioning_log.purge(connection, tenant_id, log_until, count=BATCH),
+        lambda connection, tenant_id: outbox.purge(connection, tenant_id, events_until, count=BATCH),
+        lambda connection, tenant_id: idempotency.purge(connection, tenant_id, count=BATCH),
+    )
+
+
+async def remove_old(database: Database, purge: Purge) -> int:
+    """Remove what is too old, a batch a transaction so that nobody waits; give how many went."""
     removed = 0
     for tenant in await database.read(tenants.all_of):
         while True:
-            gone = await database.write(
-                lambda connection, tenant=tenant: provisioning_log.purge(  # type: ignore[misc]
-                    connection, tenant.id, until, count=BATCH
-                )
-            )
+            gone = await database.write(lambda connection, key=tenant.id: purge(connection, key))  # type: ignore[misc]
             removed += gone
             if gone < BATCH:
                 break

@@ -13,6 +13,7 @@ from app_core.errors import Invalid
 from runtime import logging as process_log
 from runtime.asgi import build_app
 from runtime.settings import Settings
+from runtime.worker import background
 
 GRACE = 30
 KEEP_ALIVE = 75
@@ -89,6 +90,27 @@ async def _serve(settings: Settings, host: str, listener: socket.socket, worker:
         return 0 if server.started else 1
     finally:
         await database.close()
+
+
+def work(settings: Settings) -> int:
+    """Do the background work alone until SIGTERM or SIGINT; a step that runs is finished first."""
+    process_log.set_up(settings.log_level)
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        return runner.run(_work(settings))
+
+
+async def _work(settings: Settings) -> int:
+    database = await open_database(settings.database_url, pool_size=settings.pool_size)
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    print("The worker waits for work; SIGTERM ends it.", flush=True)
+    try:
+        async with background(database, settings):
+            await stop.wait()
+    finally:
+        await database.close()
+    return 0
 
 
 def _say(settings: Settings, public_url: str, has_tenant: bool) -> None:

@@ -68,6 +68,7 @@ class Settings(BaseModel):
     public_url: Annotated[str, AfterValidator(_http_url)] | None = None
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_retention_days: Annotated[int, Field(ge=1, le=3650)] = 90
+    event_retention_days: Annotated[int, Field(ge=1, le=3650)] = 30
     max_body_bytes: Annotated[int, Field(ge=64 * 1024, le=256 * 1024 * 1024)] = 8 * 1024 * 1024
     max_url_bytes: Annotated[int, Field(ge=1024, le=60 * 1024)] = 16 * 1024
     page_size: Annotated[int, Field(ge=1, le=10_000)] = 100

@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from app_core import clock, follow, jobs, outbox
 from app_core.db import Connection, Database
@@ -9,12 +11,26 @@ from app_core.errors import Stale
 from app_core.ids import new_correlation_id
 from app_core.jobs import Job, Progress
 from app_core.work import Actor, Source, Work
+from runtime import maintenance
+from runtime.settings import Settings
 
 logger = logging.getLogger(__name__)
 PAUSE = 0.5
 """Seconds between two looks for work while there is none."""
 
 STEPS = {follow.ISSUE: follow.issue_step}
+
+
+@asynccontextmanager
+async def background(database: Database, settings: Settings) -> AsyncIterator[None]:
+    """Do everything that no request waits for, as long as this is open: jobs and housekeeping."""
+    tasks = [asyncio.create_task(each) for each in (maintenance.run(database, settings), run(database))]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def run(database: Database) -> None:

@@ -20,7 +20,7 @@ from app_core import clock, ids, migrations, provisioning_log
 from app_core.db import Connection, Database, Statement, open_database
 from app_core.directory import U
 from app_core.provisioning_log import Entry, Outcome
-from runtime import maintenance
+from runtime import maintenance, settings
 from runtime.logging import JsonLines
 from tests.builders import ENTERPRISE_USER, PATCH_OP, a_group, a_user, create_user, patch
 from tests.processes import Customer, ServerProcess, in_core, log_of, new_customer, serving, wait_for
@@ -299,7 +299,8 @@ def test_only_old_entries_go_in_batches_from_all_tenants(own_database: str, monk
     async def purge() -> tuple[int, list[int]]:
         counting = CountingDatabase(await open_database(own_database))
         try:
-            return await maintenance.purge_log(counting, 10), counting.answers
+            log_of_ten_days = maintenance.purges(settings.load({}, log_retention_days="10"))[0]
+            return await maintenance.remove_old(counting, log_of_ten_days), counting.answers
         finally:
             await counting.close()
 
