@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from app_api.bodies import Body, given, one_of
 from app_api.exchange import Answer, Call
-from app_core import tenants
+from app_core import administration, tenants
 from app_core.tenants import POLICIES
 from app_core.work import Work
 
@@ -40,7 +40,7 @@ def read(work: Work, call: Call) -> Answer[Settings]:
 def change(work: Work, call: Call, body: SettingsChange) -> Answer[Settings]:
     """Change policies; what is not sent stays."""
     before = tenants.acting(work)
-    after = tenants.change_settings(work, given(body))
+    after = administration.change_settings(work, given(body))
     changed = [name for name in POLICIES if getattr(after, name) != getattr(before, name)]
     return Answer(200, _shown(after), work.tenant_id, changed)
 

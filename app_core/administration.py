@@ -1,19 +1,33 @@
 """Way in 2, the administrator: verbs that span several nouns. Each locks, checks, states, and lets follow act."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, and_, bindparam, exists, func, literal, or_, select
 
-from app_core import activation, cards, cards_view, deletion, directory, follow, people, seats, teams, templates
+from app_core import (
+    activation,
+    cards,
+    cards_view,
+    deletion,
+    directory,
+    follow,
+    people,
+    seats,
+    teams,
+    templates,
+    tenants,
+)
 from app_core.cards import A, Card, K
 from app_core.db import KeyText, Statement, Violation
 from app_core.directory import G, M
 from app_core.errors import NotFound, NotPossible, Stale
+from app_core.events import Event
 from app_core.people import P, Person
 from app_core.seats import HAS_SEAT, V
-from app_core.teams import Team
+from app_core.teams import TEAM_TABLE, Team
+from app_core.tenants import Tenant
 from app_core.work import Work
 
 tenant = directory.tenant
@@ -201,6 +215,8 @@ def _keep(work: Work, person: Person) -> None:
         raise NotPossible(f"'{person.display_name}' is disabled in the directory: enable the user there.")
     kept = people.Profile(True, person.sign_in, person.email, person.display_name, person.problems)
     people.set_profile(work, person, kept, user_id=None, origin="manual")
+    work.record(Event("person.reactivated", person.id))
+    activation.resume(work, [person.id])
 
 
 def edit_card(work: Work, card: Card, values: dict[str, str | None]) -> Card:
@@ -219,6 +235,31 @@ def revoke_activation(work: Work, person_id: str) -> bool:
     return changed
 
 
-def set_seat_limit(work: Work) -> None:
-    """Serve who waits after the limit rose."""
-    seats.serve(work)
+# Policies -----------------------------------------------------------------------------------------------------------
+
+WITHOUT_TEAM = Statement(
+    select(G.c.id, G.c.display_name)
+    .where(
+        G.c.tenant_id == tenant,
+        ~exists(
+            select(literal(1))
+            .select_from(TEAM_TABLE)
+            .where(TEAM_TABLE.c.tenant_id == G.c.tenant_id, TEAM_TABLE.c.group_id == G.c.id)
+            .correlate(G)
+        ),
+    )
+    .order_by(G.c.id)
+)
+
+
+def change_settings(work: Work, changes: Mapping[str, str]) -> Tenant:
+    """Set some of the tenant's policies; where all groups become teams from now on, those that are there do too.
+
+    Raises Invalid.
+    """
+    before = tenants.acting(work)
+    after = tenants.change_settings(work, changes)
+    if after.group_sync == "all" != before.group_sync:
+        for group_id, name in work.rows(WITHOUT_TEAM):
+            teams.sync(work, group_id, name)
+    return after

@@ -413,6 +413,8 @@ def _sqlite_violation(error: sqlite3.IntegrityError) -> Violation:
         "SQLITE_CONSTRAINT_UNIQUE": "unique",
         "SQLITE_CONSTRAINT_PRIMARYKEY": "unique",
         "SQLITE_CONSTRAINT_FOREIGNKEY": "reference",
+        # What ON DELETE RESTRICT stops.
+        "SQLITE_CONSTRAINT_TRIGGER": "reference",
     }
     return Violation(kinds.get(error.sqlite_errorname, "check"), str(error))
 
@@ -473,7 +475,7 @@ class PostgresConnection:
             return await_only(awaitable)
         except asyncpg.UniqueViolationError as error:
             raise Violation("unique", str(error.constraint_name)) from error
-        except asyncpg.ForeignKeyViolationError as error:
+        except (asyncpg.ForeignKeyViolationError, asyncpg.RestrictViolationError) as error:
             raise Violation("reference", str(error.constraint_name)) from error
         except (asyncpg.CheckViolationError, asyncpg.NotNullViolationError) as error:
             raise Violation("check", str(error.constraint_name)) from error

@@ -81,7 +81,9 @@ def after_user(work: Work, before: User, record: UserRecord, changed: Sequence[s
     if profile == old:
         work.record(Event("person.updated", before.person_id, {"changed": list(changed)}))
         return
-    person = people.lock(work, before.person_id)
+    person = people.lock_of_user(work, before.id)
+    if person is None:
+        return
     wanted = _without_tombstones(profile, person)
     people.set_profile(work, person, wanted, user_id=before.id)
     others = [name for name in changed if name != "active"]

@@ -388,7 +388,7 @@ def come_back(work: Work, user_id: str, external_id: str | None, profile: Profil
     if row is None:
         return None
     person = Person(*row)
-    set_profile(work, person, profile, user_id=user_id)
+    set_profile(work, person, profile, user_id=user_id, origin="directory")
     work.record(Event("person.linked", person.id, {"directory_user_id": user_id}))
     return person
 

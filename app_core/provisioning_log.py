@@ -15,7 +15,7 @@ import orjson
 from sqlalchemy import ForeignKeyConstraint, Index, Integer, Text, bindparam, delete, insert, select
 from sqlmodel import Field, SQLModel
 
-from app_core.credentials import TOKEN_PREFIX
+from app_core.credentials import API_KEY_PREFIX, CLAIM_PREFIX, SECRET, TOKEN_PREFIX
 from app_core.db import Connection, KeyText, Params, Row, Statement, table_of
 from app_core.ids import first_id_of, new_id
 from app_core.resource import GUID
@@ -178,7 +178,7 @@ MASK = "•••"
 Known = Callable[[str], bool]
 """Says whether a word is one of the protocol's own: an attribute, a schema. Every other may be personal."""
 
-TOKEN = re.compile(rf"{TOKEN_PREFIX}[\w-]{{16,}}")
+PREFIXES = (TOKEN_PREFIX, API_KEY_PREFIX, CLAIM_PREFIX)
 CLASSES = frozenset({"work", "home", "other", "mobile", "fax", "pager", "true", "false", "null"})
 WORDS = frozenset({"eq", "ne", "co", "sw", "ew", "gt", "ge", "lt", "le", "pr", "and", "or", "not"})
 # What classifies a request or shows its shape, where it has the form that it should have.
@@ -260,4 +260,6 @@ def _masked_literal(found: re.Match[str]) -> str:
 
 
 def _without_tokens(text: str | None) -> str | None:
-    return TOKEN.sub(MASK, text) if text is not None and TOKEN_PREFIX in text else text
+    if text is None or not any(prefix in text for prefix in PREFIXES):
+        return text
+    return SECRET.sub(MASK, text)

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy.exc import DBAPIError
 
-from app_core import administration, api_keys, clock, connections, deletion, outbox, tenants
+from app_core import administration, api_keys, clock, connections, deletion, outbox, seats, tenants
 from app_core.api_keys import KeyScope
 from app_core.db import Connection, Database, is_sqlite, open_database, open_sqlite, sqlite_path
 from app_core.errors import DomainError, Invalid
@@ -237,16 +237,16 @@ def _tenant_set(settings: Settings, options: argparse.Namespace) -> None:
             name = tenant.name if options.name is None else options.name
             limit = tenant.seat_limit if options.seats is None else _seats(options.seats)
             tenants.change(work, name=name, seat_limit=limit)
-            administration.set_seat_limit(work)
+            seats.serve(work)
         if policies:
-            tenants.change_settings(work, policies)
+            administration.change_settings(work, policies)
         outbox.flush(work)
         return asdict(tenants.acting(work))
 
     changed = _in_transaction(settings, job)
-    seats = "unlimited" if changed["seat_limit"] is None else changed["seat_limit"]
+    shown_seats = "unlimited" if changed["seat_limit"] is None else changed["seat_limit"]
     shown = "".join(f", {name.replace('_', '-')}: {changed[name]}" for name in POLICIES)
-    _print(options, {"tenant_id": changed["id"], **changed}, f"Tenant {changed['name']}, seats: {seats}{shown}.")
+    _print(options, {"tenant_id": changed["id"], **changed}, f"Tenant {changed['name']}, seats: {shown_seats}{shown}.")
 
 
 def _work(connection: Connection, tenant: Tenant) -> Work:
