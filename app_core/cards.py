@@ -183,6 +183,10 @@ OF_PEOPLE = among(K.c.person_id, "person_ids")
 OF_TEMPLATES = among(K.c.template_id, "template_ids")
 PAUSE_OF_PEOPLE = _pausing(OF_PEOPLE)
 PAUSE_OF_TEMPLATES = _pausing(OF_TEMPLATES)
+# A paused card says why it is so now: who is active again is not `inactive`. That is no change of its state.
+SAY_WHY = Statement(
+    update(K).where(OF_TENANT, OF_PEOPLE, K.c.state == "paused", K.c.pause_reason != REASON).values(pause_reason=REASON)
+)
 LOCK_OWNERS = Statement(
     select(P.c.id)
     .where(
@@ -291,6 +295,7 @@ def settle(work: Work, person_ids: Sequence[str]) -> bool:
     revived = [Moved(*row) for row in work.rows(REVIVE, person_ids=list(person_ids), now=work.now)]
     for card in revived:
         work.record(Event("card.revived", card.id, _payload(card)))
+    work.run(SAY_WHY, person_ids=list(person_ids))
     return bool(paused or revived or _issue(work, person_ids))
 
 

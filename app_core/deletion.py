@@ -4,14 +4,15 @@ A team that holds logins is never deleted, by anyone, by any path (invariant 9).
 the team orders a deletion and a login that is being added, and the foreign key of each login stops whoever forgot.
 """
 
-from sqlalchemy import BindParameter, bindparam, func, select
+from sqlalchemy import BindParameter, and_, bindparam, exists, func, literal, select
 
 from app_core import activation, cards, connections, directory, follow, people, seats, teams, templates, tenants, vault
-from app_core.cards import Card
-from app_core.db import Connection, Statement, table_of
+from app_core.cards import A, Card
+from app_core.db import Connection, KeyText, Params, Statement, joined, table_of
+from app_core.directory import G, N
 from app_core.errors import NotFound, NotPossible, StillHolds, TeamHasLogins
 from app_core.people import Person
-from app_core.teams import Team
+from app_core.teams import TEAM_TABLE, Team
 from app_core.tenants import T, Tenant
 from app_core.vault import LoginRow
 from app_core.work import Work
@@ -23,7 +24,6 @@ HELD = {
     "groups": Statement(select(func.count()).select_from(directory.G).where(directory.G.c.tenant_id == OF_TENANT)),
     "logins": Statement(select(func.count()).select_from(LOGIN).where(LOGIN.c.tenant_id == OF_TENANT)),
 }
-GROUP_POLICY = Statement(select(T.c.on_group_delete).where(T.c.id == OF_TENANT))
 
 # Teams and groups ---------------------------------------------------------------------------------------------------
 
@@ -56,31 +56,53 @@ def remove_group(work: Work, group_id: str) -> None:
     teams.remove(work, team)
 
 
-def before_group_goes(work: Work, group_id: str) -> None:
-    """Let the team of a group that the directory deletes go with it, and take away the cards that it led to (P4).
+def before_group_goes(work: Work, group_id: str) -> tuple[list[tuple[Statement, Params]], bool]:
+    """Let the team of a group that the directory deletes go with it, or stay by itself (P4).
 
-    Raises TeamHasLogins while the team holds logins and the tenant's policy is to refuse.
+    Gives the writes that go with the group's own deletion, and whether other groups contain it. Raises TeamHasLogins
+    while the team holds logins and the tenant's policy is to refuse.
     """
     directory.hold_group(work, group_id)
-    team = teams.lock_of_group(work, group_id)
-    if team is not None:
-        _let_team_go(work, team)
-    for template_id in templates.assigned_templates(work, [group_id]):
+    row = work.row(HANGS_ON, group_id=group_id)
+    if row is None:
+        return [], False
+    *columns, logins, template_ids, nested, policy = row
+    writes: list[tuple[Statement, Params]] = []
+    if columns[0] is not None:
+        team = Team(*columns)
+        if logins and policy != "detach":
+            raise TeamHasLogins(team.id, team.name, logins)
+        if logins:
+            teams.detach(work, team)
+        else:
+            writes.append(teams.removal(work, team))
+    for template_id in template_ids.split(",") if template_ids else ():
         templates.set_assignments_rows(work, template_id, [], [group_id])
         follow.after_assignment(work, template_id, [], [group_id])
+    return writes, bool(nested)
 
 
-def _let_team_go(work: Work, team: Team) -> None:
-    try:
-        refuse_while_logins(work, team)
-    except TeamHasLogins:
-        row = work.row(GROUP_POLICY)
-        if row is None or row[0] != "detach":
-            raise
-        teams.detach(work, team)
-        return
-    teams.remove(work, team)
-
+# All that a group's deletion depends on, in one trip. A login that is added meanwhile is stopped by its foreign key or
+# stops the deletion by it, and then this is run again.
+HANGS_ON = Statement(
+    select(
+        *teams.TEAM,
+        select(func.count())
+        .where(LOGIN.c.tenant_id == G.c.tenant_id, LOGIN.c.team_id == TEAM_TABLE.c.id)
+        .correlate(G, TEAM_TABLE)
+        .scalar_subquery(),
+        select(joined(A.c.template_id))
+        .where(A.c.tenant_id == G.c.tenant_id, A.c.group_id == G.c.id)
+        .correlate(G)
+        .scalar_subquery(),
+        exists(select(literal(1)).where(N.c.tenant_id == G.c.tenant_id, N.c.member_id == G.c.id).correlate(G)),
+        select(T.c.on_group_delete).where(T.c.id == G.c.tenant_id).correlate(G).scalar_subquery(),
+    )
+    .select_from(
+        G.outerjoin(TEAM_TABLE, and_(TEAM_TABLE.c.tenant_id == G.c.tenant_id, TEAM_TABLE.c.group_id == G.c.id))
+    )
+    .where(G.c.tenant_id == OF_TENANT, G.c.id == bindparam("group_id", type_=KeyText))
+)
 
 # Templates, cards, people -------------------------------------------------------------------------------------------
 

@@ -15,7 +15,6 @@ from sqlalchemy import (
     ForeignKeyConstraint,
     Index,
     LargeBinary,
-    Select,
     Text,
     UniqueConstraint,
     and_,
@@ -25,6 +24,7 @@ from sqlalchemy import (
     insert,
     literal_column,
     not_,
+    or_,
     select,
     text,
     union_all,
@@ -320,13 +320,16 @@ GROUPS_FROM_TO = _entries(
 )
 
 
-def _locking(group_ids: Select[Any]) -> Statement:
-    """Make the statement that holds some groups, always in one order, so that no two transactions wait crosswise."""
-    chosen = select(G.c.id).where(G.c.tenant_id == tenant, G.c.id.in_(group_ids)).order_by(G.c.id)
-    return Statement(chosen.with_for_update(key_share=True, of=G))
-
-
-LOCK_GROUPS_OF = _locking(select(M.c.group_id).where(M.c.tenant_id == tenant, M.c.user_id == bindparam("user_id")))
+# Always in one order, so that no two transactions wait crosswise.
+LOCK_GROUPS_OF = Statement(
+    select(G.c.id)
+    .where(
+        G.c.tenant_id == tenant,
+        G.c.id.in_(select(M.c.group_id).where(M.c.tenant_id == tenant, M.c.user_id == bindparam("user_id"))),
+    )
+    .order_by(G.c.id)
+    .with_for_update(key_share=True, of=G)
+)
 HOLD_USER = Statement(select(U.c.id).where(U.c.tenant_id == tenant, U.c.id == bindparam("user_id")).with_for_update())
 LEAVE_ALL = Statement(
     delete(M).where(M.c.tenant_id == tenant, M.c.user_id == bindparam("user_id")).returning(M.c.group_id)
@@ -419,11 +422,15 @@ def leave_groups(work: Work, user_id: str) -> list[str]:
     return sorted(str(row[0]) for row in work.rows(LEAVE_ALL, user_id=user_id))
 
 
-def delete_user(work: Work, user_id: str, left: Sequence[str]) -> bool:
-    """Forget a user that has left its groups; say whether it was there (if not, all is to be undone)."""
-    gone, _ = work.run_together(
-        (DELETE_USER, {"connection_id": work.connection_id, "user_id": user_id}), tally(work, "User", -1)
+def delete_user(work: Work, user_id: str, left: Sequence[str], *others: tuple[Statement, Params]) -> bool:
+    """Forget a user that has left its groups, and what goes with it; say whether it was there.
+
+    If not, all is to be undone.
+    """
+    counts = work.run_together(
+        *others, (DELETE_USER, {"connection_id": work.connection_id, "user_id": user_id}), tally(work, "User", -1)
     )
+    gone = counts[-2]
     if gone:
         touch_groups(work, left)
     return bool(gone)
@@ -561,21 +568,22 @@ def touch_groups(work: Work, group_ids: Iterable[str]) -> None:
 
 
 def hold_group(work: Work, group_id: str) -> None:
-    """Hold a group that is to go, and those that contain it: parents first, as who deletes them does."""
+    """Hold a group that is to go, and those that contain it."""
     if work.connection.far:
-        work.rows(LOCK_PARENTS_OF, member_id=group_id)
-        work.row(HOLD_GROUP, group_id=group_id)
+        work.rows(HOLD_GROUP, group_id=group_id, member_id=group_id)
 
 
-def delete_group(work: Work, group_id: str) -> bool:
-    """Forget a group and its memberships; say whether it was there (if not, all is to be undone).
+def delete_group(work: Work, group_id: str, *others: tuple[Statement, Params], nested: bool = True) -> bool:
+    """Forget a group and its memberships, and what goes with it; say whether it was there.
 
-    The caller holds it (`hold_group`). Groups that contain it change with it.
+    If not, all is to be undone. The caller holds it (`hold_group`). Groups that contain it change with it: `nested`
+    says whether there may be any.
     """
-    parents = sorted(str(row[0]) for row in work.rows(LEAVE_PARENTS, member_id=group_id))
-    gone, _ = work.run_together(
-        (DELETE_GROUP, {"connection_id": work.connection_id, "group_id": group_id}), tally(work, "Group", -1)
+    parents = sorted(str(row[0]) for row in work.rows(LEAVE_PARENTS, member_id=group_id)) if nested else []
+    counts = work.run_together(
+        *others, (DELETE_GROUP, {"connection_id": work.connection_id, "group_id": group_id}), tally(work, "Group", -1)
     )
+    gone = counts[-2]
     if gone:
         touch_groups(work, parents)
     return bool(gone)
@@ -634,8 +642,18 @@ KEEP_GROUPS = Statement(
 COUNT_MEMBERS = Statement(
     select(func.count()).where(M.c.tenant_id == tenant, M.c.group_id == bindparam("group_id", type_=KeyText))
 )
-LOCK_PARENTS_OF = _locking(select(N.c.group_id).where(N.c.tenant_id == tenant, N.c.member_id == bindparam("member_id")))
-HOLD_GROUP = Statement(select(G.c.id).where(G.c.tenant_id == tenant, G.c.id == bindparam("group_id")).with_for_update())
+HOLD_GROUP = Statement(
+    select(G.c.id)
+    .where(
+        G.c.tenant_id == tenant,
+        or_(
+            G.c.id == bindparam("group_id"),
+            G.c.id.in_(select(N.c.group_id).where(N.c.tenant_id == tenant, N.c.member_id == bindparam("member_id"))),
+        ),
+    )
+    .order_by(G.c.id)
+    .with_for_update()
+)
 LEAVE_PARENTS = Statement(
     delete(N).where(N.c.tenant_id == tenant, N.c.member_id == bindparam("member_id")).returning(N.c.group_id)
 )

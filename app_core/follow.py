@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import orjson
-from sqlalchemy import and_, bindparam, exists, literal, select
+from sqlalchemy import and_, bindparam, exists, literal, or_, select
 from sqlalchemy.sql.elements import ColumnElement
 
 from app_core import activation, cards, directory, jobs, people, seats, teams
 from app_core.activation import ActivationRow
 from app_core.cards import A, K
-from app_core.db import KeyText, Statement, among, joined, table_of
+from app_core.db import KeyText, Params, Statement, among, joined, table_of
 from app_core.directory import G, M, User
 from app_core.errors import DomainError, Invalid, TeamHasLogins, WrongCode
 from app_core.events import Event
@@ -97,6 +97,8 @@ def _without_tombstones(profile: Profile, person: Person) -> Profile:
     """Keep the addresses by which a person signs in: what a soft-deleted user is called never replaces them (P5)."""
     if people.is_tombstone(profile.sign_in, person.sign_in):
         profile = replace(profile, sign_in=person.sign_in)
+    if people.is_tombstone(profile.display_name, person.display_name):
+        profile = replace(profile, display_name=person.display_name)
     if profile.email and person.email and people.is_tombstone(profile.email, person.email):
         profile = replace(profile, email=person.email)
     return profile
@@ -123,43 +125,50 @@ def _report_phones(work: Work, problems: str) -> None:
 PHONE_POLICY = Statement(select(T.c.invalid_phone).where(T.c.id == tenant))
 
 
-def before_user_goes(work: Work, user_id: str, group_ids: Sequence[str]) -> None:
-    """Let the person of a user that is deleted depart, or go where it holds nothing; its teams are told."""
-    person = people.lock_of_user(work, user_id)
-    if person is None:
-        return
-    for team_id in teams.of_groups(work, group_ids):
+def before_user_goes(work: Work, user_id: str, group_ids: Sequence[str]) -> list[tuple[Statement, Params]]:
+    """Let the person of a user that is deleted depart, and tell the teams that it was in.
+
+    Where it holds nothing it goes too: that write is given, to be run with the one that deletes the user.
+    """
+    row = work.row(FAREWELL, user_id=user_id, group_ids=list(group_ids))
+    if row is None:
+        return []
+    person, holds, team_ids = Person(*row[:-2]), row[-2], row[-1]
+    for team_id in _ids(team_ids):
         teams.members_changed(work, team_id, [], [person.id], (0, 1))
-    if person.origin == "directory" and not _holds_something(work, person):
-        people.remove(work, person)
-        return
+    if person.origin == "directory" and not holds:
+        return [people.removal(work, person)]
     gone = Profile(False, person.sign_in, person.email, person.display_name, person.problems)
     people.set_profile(work, person, gone, user_id=None)
     work.record(Event("person.departed", person.id))
     activation.suspend(work, [person.id])
     settle(work, [person.id])
-
-
-def _holds_something(work: Work, person: Person) -> bool:
-    return work.row(HOLDS, person_id=person.id) is not None
+    return []
 
 
 V, X = table_of(ActivationRow), MEMBERSHIP
 
 
-def _has(table_columns: tuple[ColumnElement[str], ColumnElement[str]]) -> ColumnElement[bool]:
-    of_tenant, of_person = table_columns
-    return exists(select(literal(1)).where(of_tenant == tenant, of_person == bindparam("person_id", type_=KeyText)))
+def _held(of_tenant: ColumnElement[str], of_person: ColumnElement[str | None]) -> ColumnElement[bool]:
+    return exists(select(literal(1)).where(of_tenant == P.c.tenant_id, of_person == P.c.id).correlate(P))
 
 
-HOLDS = Statement(
-    select(P.c.id).where(
-        P.c.tenant_id == tenant,
-        P.c.id == bindparam("person_id", type_=KeyText),
-        _has((K.c.tenant_id, K.c.person_id))
-        | _has((V.c.tenant_id, V.c.person_id))
-        | _has((X.c.tenant_id, X.c.person_id)),
+# A person that is to depart, whether anything hangs on it, and the teams of some groups: one trip.
+FAREWELL = Statement(
+    select(
+        *people.PERSON,
+        or_(
+            _held(K.c.tenant_id, K.c.person_id),
+            _held(V.c.tenant_id, V.c.person_id),
+            _held(X.c.tenant_id, X.c.person_id),
+        ),
+        select(joined(TEAM_TABLE.c.id))
+        .where(TEAM_TABLE.c.tenant_id == P.c.tenant_id, among(TEAM_TABLE.c.group_id, "group_ids"))
+        .correlate(P)
+        .scalar_subquery(),
     )
+    .where(P.c.tenant_id == tenant, P.c.directory_user_id == bindparam("user_id", type_=KeyText))
+    .with_for_update(key_share=True, of=P)
 )
 
 # After a group ------------------------------------------------------------------------------------------------------
@@ -174,6 +183,7 @@ def _people_among(name: str) -> ColumnElement[str]:
 HANGS_ON = Statement(
     select(
         TEAM_TABLE.c.id,
+        TEAM_TABLE.c.name,
         TEAM_TABLE.c.deletion_requested_at,
         select(joined(A.c.template_id))
         .where(A.c.tenant_id == G.c.tenant_id, A.c.group_id == G.c.id)
@@ -202,14 +212,13 @@ def after_group(
     row = work.row(HANGS_ON, group_id=group_id, added=list(added[:100]), removed=list(removed[:100]))
     if row is None:
         return
-    team_id, marked, template_ids, came, left = row
+    team_id, former_name, marked, template_ids, came, left = row
     if team_id is not None:
         if marked is not None:
-            teams.unmark_deletion(work, team_id)
+            teams.unmark_deletion(work, group_id)
         if name is not None:
-            team = teams.lock_of_group(work, group_id)
-            assert team is not None
-            teams.rename(work, team, name)
+            # Only its group names a synced team, and the group is held.
+            teams.rename(work, team_id, former_name, name)
         if came or left:
             teams.members_changed(work, team_id, _ids(came), _ids(left), (len(added), len(removed)))
     if template_ids is not None:

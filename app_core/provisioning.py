@@ -81,8 +81,8 @@ def delete_user(work: Work, user_id: str) -> None:
     Raises NotFound.
     """
     left = directory.leave_groups(work, user_id)
-    follow.before_user_goes(work, user_id, left)
-    if not directory.delete_user(work, user_id, left):
+    farewell = follow.before_user_goes(work, user_id, left)
+    if not directory.delete_user(work, user_id, left, *farewell):
         raise NotFound("User", user_id)
 
 
@@ -212,6 +212,8 @@ def change_group(work: Work, before: Group, change: GroupChange) -> list[str]:
     if changed:
         name = record.display_name if record is not None and "displayName" in changed else None
         follow.after_group(work, before.id, name=name, added=list(moves.came), removed=list(moves.left))
+    else:
+        teams.unmark_deletion(work, before.id)
     return changed
 
 
@@ -220,8 +222,8 @@ def delete_group(work: Work, group_id: str) -> None:
 
     Raises NotFound, and TeamHasLogins while the team holds logins and the tenant's policy is to refuse.
     """
-    deletion.before_group_goes(work, group_id)
-    if not directory.delete_group(work, group_id):
+    writes, nested = deletion.before_group_goes(work, group_id)
+    if not directory.delete_group(work, group_id, *writes, nested=nested):
         raise NotFound("Group", group_id)
 
 

@@ -152,7 +152,7 @@ MARK = Statement(
 )
 UNMARK = Statement(
     update(A)
-    .where(OF_TENANT, A.c.id == bindparam("team_id"), A.c.deletion_requested_at.is_not(None))
+    .where(OF_TENANT, A.c.group_id == bindparam("group_id"), A.c.deletion_requested_at.is_not(None))
     .values(deletion_requested_at=None)
 )
 DELETE = Statement(delete(A).where(OF_TENANT, A.c.id == bindparam("team_id")))
@@ -318,12 +318,12 @@ def sync(work: Work, group_id: str, name: str) -> Team:
     return lock(work, str(row["id"]))
 
 
-def rename(work: Work, team: Team, name: str) -> None:
+def rename(work: Work, team_id: str, former_name: str, name: str) -> None:
     """Give a team another name; the same name is no change."""
-    if name == team.name:
+    if name == former_name:
         return
-    work.run(RENAME, team_id=team.id, name=name, name_key=fold(name), now=work.now)
-    work.record(Event("team.renamed", team.id, {"name": name, "former_name": team.name}))
+    work.run(RENAME, team_id=team_id, name=name, name_key=fold(name), now=work.now)
+    work.record(Event("team.renamed", team_id, {"name": name, "former_name": former_name}))
 
 
 def mark_deletion(work: Work, team_id: str) -> bool:
@@ -331,9 +331,9 @@ def mark_deletion(work: Work, team_id: str) -> bool:
     return bool(work.run(MARK, team_id=team_id, now=work.now))
 
 
-def unmark_deletion(work: Work, team_id: str) -> None:
-    """Forget that the directory wanted the team gone: it speaks of the group again."""
-    work.run(UNMARK, team_id=team_id)
+def unmark_deletion(work: Work, group_id: str) -> None:
+    """Forget that the directory wanted the team of a group gone: it speaks of the group again."""
+    work.run(UNMARK, group_id=group_id)
 
 
 def detach(work: Work, team: Team) -> None:
@@ -343,10 +343,15 @@ def detach(work: Work, team: Team) -> None:
     work.record(Event("team.detached", team.id, {"name": team.name}))
 
 
-def remove(work: Work, team: Team) -> None:
-    """Forget a team; whether it may go is `deletion`'s to say, and the foreign key's of each login."""
-    work.run(DELETE, team_id=team.id)
+def removal(work: Work, team: Team) -> tuple[Statement, Params]:
+    """Give the write that forgets a team; whether it may go is `deletion`'s to say, and each login's foreign key's."""
     work.record(Event("team.deleted", team.id, {"name": team.name}))
+    return DELETE, {"team_id": team.id}
+
+
+def remove(work: Work, team: Team) -> None:
+    """Forget a team."""
+    work.run_together(removal(work, team))
 
 
 def members_changed(
@@ -384,7 +389,7 @@ def create_manual(work: Work, name: str) -> Team:
 def rename_manual(work: Work, team: Team, name: str) -> Team:
     """Rename a manual team. Raises Invalid, and NotPossible for a synced one: its group names it."""
     _require_manual(team, "has the name of its group; rename the group in Entra")
-    rename(work, team, checked_name(name))
+    rename(work, team.id, team.name, checked_name(name))
     return lock(work, team.id)
 
 
