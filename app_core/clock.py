@@ -1,5 +1,6 @@
 """The one place that asks what time it is."""
 
+import calendar
 import time
 
 Stamp = str
@@ -15,6 +16,11 @@ def stamp(seconds: float) -> Stamp:
     """Write seconds since the epoch as a stamp."""
     whole, fraction = divmod(int(seconds * 1000), 1000)
     return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(whole))}.{fraction:03d}Z"
+
+
+def seconds(instant: Stamp) -> float:
+    """Read a stamp as seconds since the epoch."""
+    return calendar.timegm(time.strptime(instant[:19], "%Y-%m-%dT%H:%M:%S")) + int(instant[20:23]) / 1000
 
 
 def later(seconds: float) -> Stamp:

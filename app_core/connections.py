@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from sqlalchemy import (
     ForeignKeyConstraint,
     Index,
+    Text,
     UniqueConstraint,
     bindparam,
     insert,
@@ -27,7 +28,12 @@ from app_core.work import Work
 
 
 class DirectoryConnectionRow(SQLModel, table=True):
-    """A directory that feeds a tenant. `group_lock` is taken where two groups might take one name at once."""
+    """A directory that feeds a tenant: Entra pushes into it by SCIM, and we pull from Graph.
+
+    none → connected             an administrator consented, and a token proved which directory it is
+    connected → quarantined      Graph refuses us; `status_reason` says why, and a pull that succeeds ends it
+    connected → disconnected     by an administrator
+    """
 
     __tablename__ = "directory_connection"
     __table_args__ = (ForeignKeyConstraint(["tenant_id"], ["tenant.id"], ondelete="CASCADE"),)
@@ -36,6 +42,14 @@ class DirectoryConnectionRow(SQLModel, table=True):
     id: str = Field(primary_key=True, sa_type=KeyText)
     name: str
     created_at: str = Field(sa_type=KeyText)
+    entra_tenant_id: str | None = Field(sa_type=KeyText)
+    status: str = Field(default="none", sa_type=KeyText, sa_column_kwargs={"server_default": "none"})
+    status_reason: str | None
+    connected_at: str | None = Field(sa_type=KeyText)
+    users_link: str | None = Field(sa_type=Text)
+    groups_link: str | None = Field(sa_type=Text)
+    pull_slot: str | None = Field(sa_type=KeyText)
+    pulled_at: str | None = Field(sa_type=KeyText)
 
 
 class ScimTokenRow(SQLModel, table=True):
@@ -96,7 +110,9 @@ CONNECTION = table_of(DirectoryConnectionRow)
 TOKEN = table_of(ScimTokenRow)
 
 INSERT_CONNECTION = Statement(
-    insert(CONNECTION).values({name: bindparam(name) for name in ("tenant_id", "id", "name", "created_at")})
+    insert(CONNECTION).values(
+        {name: bindparam(name) for name in ("tenant_id", "id", "name", "created_at")} | {"status": "none"}
+    )
 )
 CONNECTIONS = Statement(
     select(CONNECTION.c.id).where(CONNECTION.c.tenant_id == bindparam("tenant_id")).order_by(CONNECTION.c.id)

@@ -34,7 +34,7 @@ from sqlmodel import Field, SQLModel
 
 from app_core.clock import Stamp
 from app_core.db import KeyText, Params, Statement, among, insert_or_ignore, joined, table_of, upsert
-from app_core.resource import BASE, GroupsMember, UserRecord, document, groups_member
+from app_core.resource import BASE, GroupsMember, UserRecord, document, fold, groups_member
 from app_core.work import Work
 
 CONNECTION_OF = ["directory_connection.tenant_id", "directory_connection.id"]
@@ -48,6 +48,14 @@ class DirectoryUserRow(SQLModel, table=True):
         ForeignKeyConstraint(["tenant_id", "connection_id"], CONNECTION_OF, ondelete="CASCADE"),
         UniqueConstraint("tenant_id", "connection_id", "user_name_key"),
         Index("ix_directory_user_external_key", "tenant_id", "connection_id", "external_key"),
+        Index(
+            "ix_directory_user_entra_object_id",
+            "tenant_id",
+            "connection_id",
+            "entra_object_id",
+            sqlite_where=text("entra_object_id IS NOT NULL"),
+            postgresql_where=text("entra_object_id IS NOT NULL"),
+        ),
         # With the id, a search for a part of a name reads this index alone.
         Index("ix_directory_user_display_key", "tenant_id", "connection_id", "display_key", "id"),
         # Covers paging: the rows before a page are passed over without reading their documents.
@@ -282,7 +290,11 @@ INSERT_USER = Statement(
 UPDATE_USER = Statement(
     update(U)
     .where(U.c.tenant_id == tenant, U.c.id == bindparam("user_id"))
-    .values({name: bindparam(name) for name in (*KEYS, "version", "modified_at", "document")})
+    .values(
+        {name: bindparam(name) for name in (*KEYS, "version", "modified_at", "document")}
+        # A user that Graph was matched with stays so, though SCIM calls it by another external id.
+        | {"entra_object_id": func.coalesce(bindparam("entra_object_id", type_=KeyText), U.c.entra_object_id)}
+    )
 )
 SET_PASSWORD = Statement(
     update(U)
@@ -330,6 +342,18 @@ LOCK_GROUPS_OF = Statement(
     .order_by(G.c.id)
     .with_for_update(key_share=True, of=G)
 )
+USER_BY_OBJECT_ID = Statement(select(U.c.id).where(*OF_USERS, U.c.entra_object_id == bindparam("object_id")))
+# Matched once, by the name that both know it under; from then on by its object id (house.md §3 D).
+MATCH_USER = Statement(
+    update(U)
+    .where(*OF_USERS, U.c.user_name_key == bindparam("user_name_key"), U.c.entra_object_id.is_(None))
+    .values(entra_object_id=bindparam("object_id"))
+    .returning(U.c.id)
+)
+USERS_BY_OBJECT_ID = Statement(
+    select(U.c.entra_object_id, U.c.id).where(*OF_USERS, among(U.c.entra_object_id, "object_ids"))
+)
+GROUP_BY_OBJECT_ID = Statement(select(G.c.id).where(*OF_GROUPS, G.c.entra_object_id == bindparam("object_id")))
 HOLD_USER = Statement(select(U.c.id).where(U.c.tenant_id == tenant, U.c.id == bindparam("user_id")).with_for_update())
 LEAVE_ALL = Statement(
     delete(M).where(M.c.tenant_id == tenant, M.c.user_id == bindparam("user_id")).returning(M.c.group_id)
@@ -411,6 +435,31 @@ def update_user(work: Work, before: User, record: UserRecord, *, values_changed:
 def set_password(work: Work, user_id: str, password_hash: str) -> None:
     """Keep the hash of a password that the directory sent."""
     work.run(SET_PASSWORD, user_id=user_id, password_hash=password_hash)
+
+
+def user_by_object_id(work: Work, object_id: str) -> str | None:
+    """Give the user of an Entra object id."""
+    row = work.row(USER_BY_OBJECT_ID, connection_id=work.connection_id, object_id=object_id)
+    return None if row is None else str(row[0])
+
+
+def match_user(work: Work, object_id: str, user_name: str) -> str | None:
+    """Match a user that has no object id yet by its name, in whatever case; give it, if there is one."""
+    params = {"connection_id": work.connection_id, "object_id": object_id, "user_name_key": fold(user_name)}
+    rows = work.rows(MATCH_USER, **params)
+    return str(rows[0][0]) if rows else None
+
+
+def users_by_object_id(work: Work, object_ids: Sequence[str]) -> dict[str, str]:
+    """Give the users of some Entra object ids, of those that are here."""
+    rows = work.rows(USERS_BY_OBJECT_ID, connection_id=work.connection_id, object_ids=list(object_ids))
+    return {str(row[0]): str(row[1]) for row in rows}
+
+
+def group_by_object_id(work: Work, object_id: str) -> str | None:
+    """Give the group of an Entra object id."""
+    row = work.row(GROUP_BY_OBJECT_ID, connection_id=work.connection_id, object_id=object_id)
+    return None if row is None else str(row[0])
 
 
 def leave_groups(work: Work, user_id: str) -> list[str]:

@@ -5,6 +5,7 @@ job is; a worker that dies loses its lease, and the next goes on from there. A s
 the latest (fencing), and a job that is asked for again while it runs starts over from the front (`generation`).
 """
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import orjson
@@ -13,7 +14,7 @@ from sqlmodel import Field, SQLModel
 
 from app_core import clock
 from app_core.clock import Stamp
-from app_core.db import Connection, KeyText, Statement, table_of, upsert
+from app_core.db import Connection, KeyText, Statement, among, table_of, upsert
 from app_core.errors import Stale
 from app_core.ids import new_id
 from app_core.work import Work
@@ -151,6 +152,7 @@ DUE = Statement(
     select(*JOB)
     .where(
         UNFINISHED,
+        among(J.c.kind, "kinds"),
         J.c.run_at <= bindparam("now", type_=KeyText),
         or_(J.c.leased_until.is_(None), J.c.leased_until <= bindparam("now", type_=KeyText)),
     )
@@ -204,6 +206,12 @@ POSTPONE = Statement(
 GIVE_BACK = Statement(update(J).where(*MINE).values(state="queued", leased_until=None, modified_at=bindparam("now")))
 AGAIN = Statement(select(*JOB).where(*THIS, UNFINISHED, J.c.attempt == bindparam("attempt_was")))
 FIND = Statement(select(*JOB).where(*THIS))
+UNFINISHED_OF = Statement(select(*JOB).where(OF_TENANT, J.c.slot == bindparam("slot"), UNFINISHED))
+FREE = Statement(
+    select(*JOB)
+    .where(*THIS, UNFINISHED, or_(J.c.leased_until.is_(None), J.c.leased_until <= bindparam("now", type_=KeyText)))
+    .with_for_update(skip_locked=True)
+)
 PAGE = Statement(
     select(*JOB)
     .where(OF_TENANT, J.c.id < bindparam("before", type_=KeyText))
@@ -234,6 +242,12 @@ def find(work: Work, job_id: str) -> Job | None:
     return None if row is None else Job(*row)
 
 
+def unfinished(work: Work, slot: str) -> Job | None:
+    """Read the job of a slot that is not finished yet."""
+    row = work.row(UNFINISHED_OF, slot=slot)
+    return None if row is None else Job(*row)
+
+
 def page(work: Work, *, before: str = "~", limit: int = 50) -> list[Job]:
     """List jobs, newest first, from before an id."""
     return [Job(*row) for row in work.rows(PAGE, before=before, limit=limit)]
@@ -242,13 +256,21 @@ def page(work: Work, *, before: str = "~", limit: int = 50) -> list[Job]:
 # For the worker -----------------------------------------------------------------------------------------------------
 
 
-def claim(connection: Connection) -> Job | None:
-    """Take the lease of the next job that is due, whosever tenant's; None when there is nothing to do."""
+def claim(connection: Connection, kinds: Sequence[str]) -> Job | None:
+    """Take the lease of the next job of some kinds that is due, whosever tenant's; None when there is nothing to do."""
     now = clock.now()
-    row = connection.row(DUE, {"now": now})
-    if row is None:
-        return None
-    job = Job(*row)
+    row = connection.row(DUE, {"now": now, "kinds": list(kinds)})
+    return None if row is None else _leased(connection, Job(*row), now)
+
+
+def lease(connection: Connection, tenant_id: str, job_id: str) -> Job | None:
+    """Take the lease of one job, due or not; None while somebody else has it, and when it is finished."""
+    now = clock.now()
+    row = connection.row(FREE, {"tenant_id": tenant_id, "job_id": job_id, "now": now})
+    return None if row is None else _leased(connection, Job(*row), now)
+
+
+def _leased(connection: Connection, job: Job, now: Stamp) -> Job:
     until = clock.later(LEASE_SECONDS)
     connection.run(LEASE, {"tenant_id": job.tenant_id, "job_id": job.id, "until": until, "now": now})
     return job._replace(attempt=job.attempt + 1, state="running")

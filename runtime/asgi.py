@@ -14,6 +14,7 @@ from starlette.routing import Route
 from app_api.app import ApiDoor
 from app_api.exchange import Limits as ApiLimits
 from app_core.db import Database, Statement
+from runtime import graph
 from runtime.settings import Settings
 from runtime.worker import background
 from scim_server.app import Door
@@ -30,7 +31,7 @@ def build_app(database: Database, settings: Settings, public_url: str, *, worker
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with background(database, settings) if worker else nullcontext():
+        async with graph.opened(settings) as known, background(database, settings, known) if worker else nullcontext():
             yield
         await door.close()
         await api.close()

@@ -32,6 +32,16 @@ POLICIES = {
 }
 
 
+GRAPH_ACTIONS = {
+    "connect": "prove a directory by a token and join it to a tenant",
+    "disconnect": "pull no more; what is there stays",
+    "groups": "list the directory's groups, and which of them are teams",
+    "add": "take a group over as a team",
+    "remove": "stop syncing a group and delete its team",
+    "sync": "pull now, with progress",
+}
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and give its exit code: 0 done, 1 refused, 2 called wrongly."""
     options = _parser().parse_args(arguments)
@@ -109,6 +119,10 @@ def _parser() -> argparse.ArgumentParser:
     revoke.add_argument("token_id", help="its id, as listed")
     revoke.set_defaults(run=_token_revoke)
 
+    graph = commands.add_parser("graph", help="Microsoft Graph by hand").add_subparsers(required=True, metavar="ACTION")
+    for name, help_text in GRAPH_ACTIONS.items():
+        _graph_action(graph.add_parser(name, help=help_text), name)
+
     key = commands.add_parser("api-key", help="secrets for the JSON API").add_subparsers(
         required=True, metavar="ACTION"
     )
@@ -131,6 +145,18 @@ def _parser() -> argparse.ArgumentParser:
     revoke.add_argument("key_id", help="its id, as listed")
     revoke.set_defaults(run=_api_key_revoke)
     return parser
+
+
+def _graph_action(action: argparse.ArgumentParser, name: str) -> None:
+    _json(action).add_argument("tenant", help="id or name of the tenant")
+    if name == "connect":
+        action.add_argument("--entra-tenant-id", required=True, metavar="ID", help="the directory's own id")
+    if name == "groups":
+        action.add_argument("--search", default="", help="the beginning of a word of the name")
+        action.add_argument("--after", help="where to go on: `next` of the page before")
+    if name in ("add", "remove"):
+        action.add_argument("object_id", help="the group's object id in Entra")
+    action.set_defaults(run=_graph, action=name)
 
 
 def _json(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
@@ -192,6 +218,21 @@ def _backup(settings: Settings, options: argparse.Namespace) -> None:
     target.close()
     source.close()
     print(f"Copied to {options.file}.")
+
+
+# Graph --------------------------------------------------------------------------------------------------------------
+
+
+def _graph(settings: Settings, options: argparse.Namespace) -> int:
+    from runtime import graph
+
+    _upgrade(settings)
+    result = asyncio.run(graph.run(settings, options, lambda text: print(text, file=sys.stderr, flush=True)))
+    items = result.get("items")
+    shown = items if isinstance(items, list) else [result]
+    lines = ["  ".join([f"{name}: {value}" for name, value in each.items() if value is not None]) for each in shown]
+    _print(options, result, "\n".join(lines))
+    return 1 if result.get("state") == "failed" else 0
 
 
 # Tenants and tokens -------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ import uvicorn
 from app_core import tenants
 from app_core.db import SqliteDatabase, open_database
 from app_core.errors import Invalid
+from runtime import graph
 from runtime import logging as process_log
 from runtime.asgi import build_app
 from runtime.settings import Settings
@@ -106,7 +107,7 @@ async def _work(settings: Settings) -> int:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     print("The worker waits for work; SIGTERM ends it.", flush=True)
     try:
-        async with background(database, settings):
+        async with graph.opened(settings) as known, background(database, settings, known):
             await stop.wait()
     finally:
         await database.close()

@@ -2,29 +2,60 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from typing import TypeAlias
 
 from app_core import clock, follow, jobs, outbox
 from app_core.db import Connection, Database
-from app_core.errors import Stale
+from app_core.errors import DomainError, Stale
 from app_core.ids import new_correlation_id
 from app_core.jobs import Job, Progress
 from app_core.work import Actor, Source, Work
+from graph_fallback import pull
+from graph_fallback.client import Graph
 from runtime import maintenance
 from runtime.settings import Settings
 
 logger = logging.getLogger(__name__)
 PAUSE = 0.5
 """Seconds between two looks for work while there is none."""
+LOOK_EVERY = 20.0
+"""Seconds between two looks at the schedule."""
 
-STEPS = {follow.ISSUE: follow.issue_step}
+Step: TypeAlias = Callable[[Job], Awaitable[None]]
+"""Takes one step of a job and saves how far it is. Raises Stale when the job is somebody else's by now."""
+
+
+def steps(database: Database, graph: Graph | None = None) -> dict[str, Step]:
+    """Say how the steps of each kind of job are taken; without Graph there are no pulls."""
+    known: dict[str, Step] = {follow.ISSUE: in_one_transaction(database, follow.issue_step)}
+    if graph is not None:
+        known[pull.PULL] = pull.Puller(database, graph).step
+    return known
+
+
+def in_one_transaction(database: Database, act: Callable[[Work, Job], Progress]) -> Step:
+    """Make a step of something that only needs the database."""
+
+    async def step(job: Job) -> None:
+        def take(connection: Connection) -> None:
+            work = Work(connection, job.tenant_id, "", Actor(Source.SYSTEM, job.id), new_correlation_id(), clock.now())
+            jobs.save(work, job, act(work, job))
+            outbox.flush(work)
+
+        await database.write(take)
+
+    return step
 
 
 @asynccontextmanager
-async def background(database: Database, settings: Settings) -> AsyncIterator[None]:
-    """Do everything that no request waits for, as long as this is open: jobs and housekeeping."""
-    tasks = [asyncio.create_task(each) for each in (maintenance.run(database, settings), run(database))]
+async def background(database: Database, settings: Settings, graph: Graph | None = None) -> AsyncIterator[None]:
+    """Do everything that no request waits for, as long as this is open: jobs, their schedule, and housekeeping."""
+    loops = [maintenance.run(database, settings), run(database, steps(database, graph))]
+    if graph is not None:
+        loops.append(schedule(database))
+    tasks = [asyncio.create_task(each) for each in loops]
     try:
         yield
     finally:
@@ -33,27 +64,37 @@ async def background(database: Database, settings: Settings) -> AsyncIterator[No
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def run(database: Database) -> None:
+async def schedule(database: Database) -> None:
+    """Ask for the hourly pulls until cancelled; whichever replica looks first asks, the others find it done."""
+    while True:
+        try:
+            await database.write(lambda connection: pull.enqueue_due(connection, clock.now()))
+        except Exception:
+            logger.exception("the schedule could not be kept; it will look again")
+        await asyncio.sleep(LOOK_EVERY)
+
+
+async def run(database: Database, known: Mapping[str, Step]) -> None:
     """Work until cancelled; a failure of the database is logged, and the worker goes on."""
     while True:
         try:
-            job = await database.write(jobs.claim)
+            job = await database.write(lambda connection: jobs.claim(connection, list(known)))
         except Exception:
             logger.exception("the worker found no work; it will look again")
             job = None
         if job is None:
             await asyncio.sleep(PAUSE)
         else:
-            await carry_out(database, job)
+            await carry_out(database, known, job)
 
 
-async def carry_out(database: Database, job: Job) -> None:
+async def carry_out(database: Database, known: Mapping[str, Step], job: Job) -> None:
     """Take the steps of a job until it is finished, fails, or is somebody else's."""
     current: Job | None = job
     try:
         while current is not None:
             try:
-                await database.write(lambda connection, job=current: step(connection, job))  # type: ignore[misc]
+                await known[job.kind](current)
             except Stale:
                 logger.info("job %s was asked for again or taken over", job.id)
             current = await database.read(lambda connection: jobs.reload(connection, job))
@@ -63,14 +104,7 @@ async def carry_out(database: Database, job: Job) -> None:
         raise
     except Exception as error:
         logger.exception("job %s failed and will be tried again", job.id)
-        reason = type(error).__name__
-        await database.write(lambda connection: jobs.postpone(connection, current or job, reason))
-
-
-def step(connection: Connection, job: Job) -> Progress:
-    """Take one step of a job, and save how far it is beside what it did."""
-    work = Work(connection, job.tenant_id, "", Actor(Source.SYSTEM, job.id), new_correlation_id(), clock.now())
-    progress = STEPS[job.kind](work, job)
-    jobs.save(work, job, progress)
-    outbox.flush(work)
-    return progress
+        # Sentences of ours name nothing personal; of others only the kind is kept.
+        reason = error.sentence if isinstance(error, DomainError) else type(error).__name__
+        failed = current or job
+        await database.write(lambda connection: jobs.postpone(connection, failed, reason))
