@@ -154,7 +154,7 @@ def link(work: Work, call: Call, body: PersonLink) -> Answer[Person]:
 def activate(work: Work, call: Call) -> Answer[Activation]:
     """Choose a person to have an account."""
     found = activation.request(work, call.id)
-    return Answer(200, Activation(**found._asdict()), call.id, ["activation"] if found.created_at == work.now else [])
+    return Answer(200, Activation(**found._asdict()), call.id, ["activation"] if found.modified_at == work.now else [])
 
 
 def deactivate(work: Work, call: Call) -> Answer[None]:

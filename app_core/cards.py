@@ -328,8 +328,11 @@ def _issue(work: Work, person_ids: Sequence[str]) -> bool:
         return False
     users = list({str(row[2]) for row in missing})
     said = {str(user_id): _snapshot(bytes(document)) for user_id, document in work.rows(DOCUMENTS, user_ids=users)}
-    for person_id, template_id, user_id in missing:
-        insert_card(work, template_id, Origin.ASSIGNED, person_id=person_id, initial=said.get(str(user_id), "{}"))
+    rows = [
+        _new(work, template_id, Origin.ASSIGNED, person_id=person_id, initial=said.get(str(user_id), "{}"))
+        for person_id, template_id, user_id in missing
+    ]
+    work.run_many(INSERT, rows)
     return True
 
 
@@ -350,21 +353,34 @@ def insert_card(
     initial: str = "{}",
 ) -> str:
     """Make a card and give its id."""
+    row = _new(work, template_id, origin, person_id=person_id, overrides=overrides, initial=initial)
+    work.run(INSERT, **row)
+    return str(row["id"])
+
+
+def _new(
+    work: Work,
+    template_id: str,
+    origin: Origin,
+    *,
+    person_id: str | None,
+    overrides: str = "{}",
+    initial: str = "{}",
+) -> dict[str, Any]:
+    """Make the row of a new card, and tell of it."""
     card_id = new_id()
-    work.run(
-        INSERT,
-        id=card_id,
-        person_id=person_id,
-        template_id=template_id,
-        origin=origin,
-        slug=secrets.token_urlsafe(12),
-        overrides=overrides,
-        initial=initial,
-        claimed_at=None,
-        now=work.now,
-    )
     work.record(Event("card.issued", card_id, {"person_id": person_id, "template_id": template_id}))
-    return card_id
+    return {
+        "id": card_id,
+        "person_id": person_id,
+        "template_id": template_id,
+        "origin": origin,
+        "slug": secrets.token_hex(10),
+        "overrides": overrides,
+        "initial": initial,
+        "claimed_at": None,
+        "now": work.now,
+    }
 
 
 def find(work: Work, card_id: str) -> Card | None:

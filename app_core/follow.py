@@ -115,7 +115,7 @@ def _switch(work: Work, person_id: str, *, active: bool) -> None:
 
 def _report_phones(work: Work, problems: str) -> None:
     found = orjson.loads(problems)
-    said = "; ".join([f"{each['attribute']}: {each['reason']}" for each in found])
+    said = "; ".join([f"{each['attribute']}: {each['reason'].rstrip('.')}" for each in found])
     row = work.row(PHONE_POLICY)
     if row is not None and row[0] == "reject":
         raise Invalid(f"{said}. This tenant takes only numbers in E.164 form, such as +14255550100.")

@@ -12,6 +12,7 @@ import orjson
 from sqlalchemy import (
     BigInteger,
     Column,
+    ColumnElement,
     ForeignKeyConstraint,
     Index,
     Integer,
@@ -117,17 +118,18 @@ PAGE = Statement(READ.order_by(V.c.position).limit(bindparam("limit", type_=Inte
 PAGE_OF_TYPES = Statement(
     READ.where(among(V.c.type, "types")).order_by(V.c.position).limit(bindparam("limit", type_=Integer()))
 )
-PURGE = Statement(
-    delete(V).where(
-        OF_TENANT,
-        V.c.sequence.in_(
-            select(V.c.sequence)
-            .where(OF_TENANT, V.c.position.is_not(None), V.c.occurred_at < bindparam("before", type_=KeyText))
-            .order_by(V.c.position)
-            .limit(bindparam("count", type_=Integer()))
-        ),
-    )
-)
+OLD = (OF_TENANT, V.c.occurred_at < bindparam("before", type_=KeyText))
+COUNT = bindparam("count", type_=Integer())
+
+
+def _purging(chosen: ColumnElement[bool], order: ColumnElement[int | None]) -> Statement:
+    found = select(V.c.sequence).where(*OLD, chosen).order_by(order).limit(COUNT)
+    return Statement(delete(V).where(OF_TENANT, V.c.sequence.in_(found)))
+
+
+PURGE = _purging(V.c.position.is_not(None), V.c.position)
+# Of a tenant whose feed nobody reads.
+PURGE_UNREAD = _purging(V.c.position.is_(None), V.c.sequence)
 FEW = 8
 """How many events go out together with the log entry of their request in one statement."""
 PLACES = 1000
@@ -179,5 +181,6 @@ def _give_out_places(work: Work) -> None:
 
 
 def purge(connection: Connection, tenant_id: str, before: Stamp, *, count: int = 500) -> int:
-    """Remove up to `count` of a tenant's events that have had their place and are older than an instant."""
-    return connection.run(PURGE, {"tenant_id": tenant_id, "before": before, "count": count})
+    """Remove up to `count` of a tenant's events that are older than an instant, read or not."""
+    params = {"tenant_id": tenant_id, "before": before, "count": count}
+    return connection.run(PURGE, params) or connection.run(PURGE_UNREAD, params)

@@ -192,7 +192,8 @@ PLAIN = {
 ID = re.compile(r"[\w-]{1,64}", re.ASCII)
 LITERAL = re.compile(r'"((?:[^"\\]|\\.)*)"?')
 WORD = re.compile(r'"(?:[^"\\]|\\.)*"?|[^\s()\[\]"]+')
-QUOTED = re.compile(r"'([^']*)'?")
+# The apostrophe within a word is part of it: 'O'Brien' is one quotation, and this one's is none.
+QUOTED = re.compile(r"(?<!\w)'((?:[^']|(?<=\w)'(?=\w))*)'?")
 DEPTH, LENGTH = 8, 50
 
 

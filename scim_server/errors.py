@@ -27,6 +27,8 @@ class ScimError(Exception):
         self.status = status
         self.scim_type = scim_type
         self.detail = detail
+        self.code: str | None = None
+        """What the core calls the refusal, where SCIM has no word for it."""
         self.plain = False
         """Whether the sentence names nothing personal, so that a log may hold it as it is."""
         self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -60,6 +62,7 @@ def from_domain(error: DomainError) -> ScimError:
             status, scim_type = STATUS[kind]
             return ScimError(status, scim_type, error.sentence, **HEADERS.get(status, {}))
     refused = ScimError(409, None, error.sentence)
+    refused.code = error.code
     # Which team it is and what it holds is what the administrator must read.
     refused.plain = isinstance(error, StillHolds)
     return refused

@@ -65,7 +65,7 @@ def log_failure(work: Work, call: Call, action: str, kind: str, error: ScimError
         target_id=masked_id(call.key or None),
         outcome=Outcome.FAILURE,
         status=error.status,
-        reason_code=error.scim_type or f"http{error.status}",
+        reason_code=error.scim_type or error.code or f"http{error.status}",
         reason=_sentence(error),
         exchange=exchange(call, error.status, error),
         duration_us=int(seconds * 1e6),
