@@ -59,7 +59,7 @@ def log_replay(work: Work, call: Call, endpoint: Endpoint, status: int, seconds:
 
 def log_failure(work: Work, call: Call, endpoint: Endpoint, problem: Problem, seconds: float) -> None:
     """Record a request that was refused, and what its refusal left behind, after its rollback."""
-    reason = _sentence(problem, endpoint)
+    reason = _sentence(call, problem, endpoint)
     entry = Entry(
         action=endpoint.action,
         target_type=endpoint.kind,
@@ -74,15 +74,35 @@ def log_failure(work: Work, call: Call, endpoint: Endpoint, problem: Problem, se
     outbox.flush(work, provisioning_log.entry_of(work, entry))
 
 
-def _sentence(problem: Problem, endpoint: Endpoint) -> str:
+def _sentence(call: Call, problem: Problem, endpoint: Endpoint) -> str:
     """Say why, without what a client has put into names and values."""
     if problem.plain:
         return problem.detail
     known = words_of(endpoint).__contains__
     errors = problem.facts.get("errors")
     if not errors:
-        return masked_sentence(problem.detail, known)
+        return masked_sentence(_without_texts(problem.detail, call, known), known)
     return "; ".join([f"{_place(each, known)}: {masked_sentence(each['detail'], known)}" for each in errors[:5]])
+
+
+def _without_texts(sentence: str, call: Call, known: Known) -> str:
+    """Mask what a sentence holds of the texts that were sent, however it quotes them."""
+    try:
+        body = orjson.loads(call.body) if 0 < len(call.body) <= MAX_EXCHANGE else None
+    except ValueError:
+        body = None
+    for text in sorted(set(_texts(body)), key=len, reverse=True):
+        if len(text) > 2 and not known(text):
+            sentence = sentence.replace(text, MASK)
+    return sentence
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for held in value.values() if isinstance(value, dict) else value:
+            yield from _texts(held)
 
 
 def _place(error: dict[str, str], known: Known) -> str:

@@ -294,7 +294,7 @@ def _lock_active(work: Work, person_id: str) -> Person:
             if person.departed
             else "is deactivated in the directory; activate the user there first"
         )
-        raise NotPossible(f"{person.display_name} {why}. Only active people can have an account.")
+        raise NotPossible(f"'{person.display_name}' {why}. Only active people can have an account.")
     return person
 
 

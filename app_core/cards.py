@@ -269,6 +269,8 @@ SET_VALUES = Statement(
         version=K.c.version + 1,
     )
 )
+OF_PERSON = Statement(select(K.c.id, K.c.initial).where(OF_TENANT, K.c.person_id == bindparam("person_id")))
+SET_INITIAL = Statement(update(K).where(OF_TENANT, K.c.id == bindparam("card_id")).values(initial=bindparam("initial")))
 CLAIM = Statement(
     update(K)
     .where(OF_TENANT, K.c.id == bindparam("card_id"), K.c.person_id.is_(None))
@@ -296,7 +298,8 @@ def settle(work: Work, person_ids: Sequence[str]) -> bool:
     for card in revived:
         work.record(Event("card.revived", card.id, _payload(card)))
     work.run(SAY_WHY, person_ids=list(person_ids))
-    return bool(paused or revived or _issue(work, person_ids))
+    issued = _issue(work, person_ids)
+    return bool(paused or revived or issued)
 
 
 def pause_of(work: Work, person_ids: Sequence[str]) -> list[str]:
@@ -425,6 +428,13 @@ def refresh(work: Work, card: Card) -> bool:
         return False
     said = fields.directory_values(attributes_of(bytes(rows[0][1])))
     return set_values(work, card, initial=cards_view.refilled(card, said))
+
+
+def keep_last(work: Work, person_id: str, document: bytes) -> None:
+    """Keep what the directory says last of a person that it is about to forget, for the cards that stay."""
+    said = fields.directory_values(attributes_of(document))
+    for card_id, initial in work.rows(OF_PERSON, person_id=person_id):
+        work.run(SET_INITIAL, card_id=card_id, initial=cards_view.with_last(initial, said))
 
 
 def claim(work: Work, card: Card, person_id: str) -> None:

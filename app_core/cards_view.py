@@ -12,7 +12,7 @@ from typing import Protocol
 import orjson
 
 from app_core.errors import Invalid
-from app_core.fields import Kind, Mode, TemplateField, phone_problem, require_value
+from app_core.fields import SOURCES, Kind, Mode, TemplateField, phone_problem, require_value
 
 
 class Template(Protocol):
@@ -145,8 +145,10 @@ def _unedited(
     given_value = initial.get(GIVEN + field.key)
     if field.source is None or not field.synced:
         return given_value
-    # Of whom the directory knows nothing, or nothing any more, the card keeps what it was filled with.
-    filled_with = initial.get(field.source) if field.mode is Mode.INITIAL or directory is None else said
+    filled_with = initial.get(field.source)
+    if field.mode is not Mode.INITIAL:
+        # Of whom the directory knows nothing any more, the card keeps what it said last.
+        filled_with = initial.get(LAST + field.source, filled_with) if directory is None else said
     value = filled_with or given_value
     if value is None and directory is None and person is not None:
         own = {"display_name": person.display_name, "email": person.email}
@@ -158,6 +160,16 @@ def _unedited(
 
 GIVEN = "given:"
 """Marks what an administrator gave with the invitation. No source has a colon in its name."""
+
+
+LAST = "last:"
+"""Marks what the directory said last of somebody whom it has forgotten."""
+
+
+def with_last(initial: str, said: Mapping[str, str]) -> str:
+    """Give a card's `initial` with what the directory says last, beside what the card was filled with."""
+    kept = {key: value for key, value in _read(initial).items() if not key.startswith(LAST)}
+    return _written({**kept, **{LAST + source: said.get(source, "") for source in SOURCES}})
 
 
 def edited(template: Template, card: Card, values: Mapping[str, str | None]) -> str:
@@ -183,7 +195,7 @@ def edited(template: Template, card: Card, values: Mapping[str, str | None]) -> 
 def refilled(card: Card, directory: Mapping[str, str]) -> str:
     """Give a card's `initial` once it is filled anew with what the directory says now; what was given stays."""
     before = _read(card.initial)
-    after = {**{key: value for key, value in before.items() if key.startswith(GIVEN)}, **directory}
+    after = {**{key: value for key, value in before.items() if key.startswith((GIVEN, LAST))}, **directory}
     return card.initial if after == before else _written(after)
 
 

@@ -16,7 +16,7 @@ from app_core import activation, cards, directory, jobs, people, seats, teams
 from app_core.activation import ActivationRow
 from app_core.cards import A, K
 from app_core.db import KeyText, Params, Statement, among, joined, table_of
-from app_core.directory import G, M, User
+from app_core.directory import G, M, U, User
 from app_core.errors import DomainError, Invalid, TeamHasLogins, WrongCode
 from app_core.events import Event
 from app_core.jobs import Job, Progress
@@ -64,7 +64,8 @@ def after_new_user(work: Work, user: User, person_id: str, profile: Profile, *, 
         return
     back = people.come_back(work, user.id, user.external_id, profile)
     if back is not None:
-        activation.resume(work, [back.id])
+        if profile.active:
+            activation.resume(work, [back.id])
         settle(work, [back.id])
 
 
@@ -133,14 +134,14 @@ def before_user_goes(work: Work, user_id: str, group_ids: Sequence[str]) -> list
     row = work.row(FAREWELL, user_id=user_id, group_ids=list(group_ids))
     if row is None:
         return []
-    person, holds, team_ids = Person(*row[:-2]), row[-2], row[-1]
+    person, (holds, team_ids, object_id, document) = Person(*row[:-4]), row[-4:]
     for team_id in _ids(team_ids):
         teams.members_changed(work, team_id, [], [person.id], (0, 1))
     if person.origin == "directory" and not holds:
         return [people.removal(work, person)]
     gone = Profile(False, person.sign_in, person.email, person.display_name, person.problems)
-    people.set_profile(work, person, gone, user_id=None)
-    work.record(Event("person.departed", person.id))
+    people.depart(work, person, gone, object_id)
+    cards.keep_last(work, person.id, document)
     activation.suspend(work, [person.id])
     settle(work, [person.id])
     return []
@@ -166,7 +167,10 @@ FAREWELL = Statement(
         .where(TEAM_TABLE.c.tenant_id == P.c.tenant_id, among(TEAM_TABLE.c.group_id, "group_ids"))
         .correlate(P)
         .scalar_subquery(),
+        U.c.entra_object_id,
+        U.c.document,
     )
+    .select_from(P.join(U, and_(U.c.tenant_id == P.c.tenant_id, U.c.id == P.c.directory_user_id)))
     .where(P.c.tenant_id == tenant, P.c.directory_user_id == bindparam("user_id", type_=KeyText))
     .with_for_update(key_share=True, of=P)
 )

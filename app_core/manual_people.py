@@ -4,7 +4,7 @@ They are unseen by SCIM and untouched by follow (invariant 10). A person from th
 change; what it leaves behind when it departs is the administrator's to remove.
 """
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import bindparam, delete, select, update
 
 from app_core import activation, cards, deletion, people, photos, seats, teams
 from app_core.cards import K
@@ -39,6 +39,22 @@ TAKE_CARDS = Statement(
     .values(person_id=heir, version=K.c.version + 1, modified_at=bindparam("now"))
     .returning(K.c.id, K.c.template_id)
 )
+OWN = K.alias()
+# Of two assigned cards of one template the person's own stays, with its edits (invariant 11).
+DROP_DOUBLES = Statement(
+    delete(K)
+    .where(
+        K.c.tenant_id == tenant,
+        K.c.person_id == bindparam("of_person"),
+        K.c.origin == "assigned",
+        K.c.template_id.in_(
+            select(OWN.c.template_id).where(
+                OWN.c.tenant_id == tenant, OWN.c.person_id == heir, OWN.c.origin == "assigned"
+            )
+        ),
+    )
+    .returning(K.c.id, K.c.template_id)
+)
 TAKE_MEMBERSHIPS = Statement(
     insert_or_ignore(X).from_select(
         ["tenant_id", "team_id", "person_id", "since"],
@@ -66,7 +82,7 @@ def change(work: Work, before: Person, *, display_name: str, email: str | None) 
     Raises Invalid, and NotPossible for a person whom the directory describes.
     """
     if before.origin != "manual" or before.directory_user_id is not None:
-        raise NotPossible(f"{before.display_name} comes from the directory; change the user in Entra.")
+        raise NotPossible(f"'{before.display_name}' comes from the directory; change the user in Entra.")
     name = line("display_name", display_name, MOST_NAME)
     email = None if email is None else address("email", email)
     changed = [
@@ -101,9 +117,11 @@ def link(work: Work, person_id: str, directory_user_id: str) -> Person:
     """
     person, twin = _lock_both(work, person_id, directory_user_id)
     if person.origin != "manual" or person.directory_user_id is not None:
-        raise NotPossible(f"{person.display_name} comes from the directory; only people added by hand are linked.")
+        raise NotPossible(f"'{person.display_name}' comes from the directory; only people added by hand are linked.")
     _take_teams(work, person.id, twin.id)
     _take_identity(work, person, twin, directory_user_id)
+    for card_id, template_id in work.rows(DROP_DOUBLES, of_person=twin.id, heir_id=person.id):
+        work.record(Event("card.deleted", card_id, {"person_id": twin.id, "template_id": template_id}))
     for card_id, template_id in work.rows(TAKE_CARDS, of_person=twin.id, heir_id=person.id, now=work.now):
         payload = {"person_id": person.id, "template_id": template_id, "changed": ["person_id"]}
         work.record(Event("card.updated", card_id, payload))

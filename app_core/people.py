@@ -195,6 +195,9 @@ SET_PROFILE = Statement(
         **{name: bindparam(name, type_=P.c[name].type) for name in PROFILE},
     )
 )
+REMEMBER = Statement(
+    update(P).where(OF_TENANT, P.c.id == bindparam("person_id")).values(entra_object_id=bindparam("object_id"))
+)
 DELETE = Statement(delete(P).where(OF_TENANT, P.c.id == bindparam("person_id")))
 SET_PHOTO = Statement(
     update(P)
@@ -426,6 +429,13 @@ def insert_manual(work: Work, display_name: str, email: str | None, *, sign_in: 
     return Person(
         person_id, "manual", None, True, profile.sign_in, email, display_name, None, None, 1, work.now, work.now
     )
+
+
+def depart(work: Work, person: Person, profile: Profile, object_id: str | None) -> None:
+    """Let a person stay behind whose user the directory deletes; it comes back with the object id it had last."""
+    set_profile(work, person, profile, user_id=None)
+    work.run(REMEMBER, person_id=person.id, object_id=object_id)
+    work.record(Event("person.departed", person.id))
 
 
 def set_photo(work: Work, person_id: str, photo_hash: str | None) -> None:

@@ -177,9 +177,12 @@ def settle(work: Work, person_ids: Sequence[str]) -> None:
     wanted = _want(work, person_ids)
     if freed or wanted:
         opened = serve(work)
-        for seat_id, person_id in wanted.items():
-            if seat_id not in opened:
-                work.record(Event("seat.waiting", seat_id, {"person_id": person_id}))
+        waiting = {seat: person for seat, person in wanted.items() if seat not in opened}
+        for seat_id, person_id in waiting.items():
+            work.record(Event("seat.waiting", seat_id, {"person_id": person_id}))
+        if waiting:
+            waits = "1 person waits" if len(waiting) == 1 else f"{len(waiting)} people wait"
+            work.warn("noSeat", f"No seat is left: {waits} for one.")
 
 
 def release_unneeded(work: Work, person_ids: Sequence[str]) -> None:

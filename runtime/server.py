@@ -117,6 +117,7 @@ async def _work(settings: Settings) -> int:
 def _say(settings: Settings, public_url: str, has_tenant: bool) -> None:
     """Tell whoever started this where everything is, and what to do next."""
     print(f"Tenant URL    {public_url}/scim/v2", flush=True)
+    print(f"JSON API      {public_url}/api/v1", flush=True)
     print(f"Health        {public_url}/health/ready", flush=True)
     where = settings.database_url if settings.database_url.startswith("sqlite") else "PostgreSQL"
     print(f"Database      {where}", flush=True)

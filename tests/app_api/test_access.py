@@ -142,7 +142,7 @@ def test_without_a_live_key_nothing_is_answered(
         "basic": f"Basic {world.house.keys['admin']}",
         **{name: f"Bearer {world.house.keys[name]}" for name in ("revoked", "expired")},
     }
-    asked = {"json": {}} if method != "GET" else {}
+    asked: JSON = {"json": {}} if method != "GET" else {}
 
     answer = client_with("admin").request(method, world.path(route), headers={"Authorization": headers[key]}, **asked)
 

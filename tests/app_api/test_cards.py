@@ -182,7 +182,7 @@ def test_a_card_shows_what_the_directory_says(api: httpx.Client, scim: httpx.Cli
     """One card a person and template; values as sent, an invalid phone left off with its reason."""
     fields = (NAME, TITLE, PHONE, {"key": "picture", "source": "photo", "editable": True})
     phones = [{"type": "work", "value": "+1 425 555 0100"}]
-    template, group = assigned(
+    template, _ = assigned(
         api, scim, *fields, displayName="VAN DER BERG", title="Guide\nand driver", phoneNumbers=phones
     )
     [card] = items(api.get("cards"))
@@ -288,7 +288,7 @@ def test_lists_of_cards_and_seats(server: Server) -> None:
         token = ok(api.post("invitations", json={"template_id": template["id"], "values": {"title": "x"}}), 201)
         everything = walk(api, "cards")
 
-        def found(**params: str) -> list[str]:
+        def found(**params: Any) -> list[str]:
             assert ids(api.get("cards", params=params)) == [each["id"] for each in walk(api, "cards", **params)]
             return ids(api.get("cards", params=params))
 

@@ -185,7 +185,8 @@ def test_no_endpoint_takes_unknown_members(api: httpx.Client, method: str, route
 def test_a_request_without_members_needs_no_body(api: httpx.Client) -> None:
     """Nothing, and an object that holds nothing, are the same."""
     person = new_person(api)
-    for sent in ({}, {"json": {}}):
+    bodies: list[JSON] = [{}, {"json": {}}]
+    for sent in bodies:
         assert "requested" == ok(api.post(f"people/{person['id']}/activation", **sent))["state"]
 
 
@@ -220,7 +221,7 @@ def test_texts_of_logins_have_a_length(api: httpx.Client, member: str, most: int
         assert [f"/{member}"] == places(answer)
 
 
-@pytest.mark.parametrize("text", ["\x01\x02", "‮", "\u2028", "😀" * 60, "\U0010ffff", "'; DROP TABLE person; --"])
+@pytest.mark.parametrize("text", ["\x01\x02", "\u202e", "\u2028", "😀" * 60, "\U0010ffff", "'; DROP TABLE person; --"])
 def test_any_text_that_can_be_stored_comes_back(api: httpx.Client, text: str) -> None:
     """Opaque texts come back just as they were sent."""
     team = new_team(api)
@@ -314,8 +315,6 @@ def test_every_list_refuses_unknown_parameters(api: httpx.Client, path: str) -> 
         "/PEOPLE",
         "x",
         "/people/%00/photo",
-    ]
-    + [
         f"/people/{NOTHING}/nothing",
         "/people/a/b/c/d/e/f/g/h",
         "/%00",

@@ -146,6 +146,47 @@ def test_p5_memberships_while_inactive_count_afterwards(company: Company) -> Non
     }
 
 
+def test_p5_a_group_joined_while_inactive_adds_to_what_comes_back(make_company: MakeCompany) -> None:
+    """The former card is revived, and the new group's is issued beside it."""
+    company = make_company()
+    it = an_employee(company)
+    other = company.found()
+    template = company.new_template(groups=[other])
+    company.disable(it.user)
+    company.join(other, it.user)
+
+    back = company.enable(it.user)
+
+    assert {"person.reactivated", "activation.resumed", "card.revived", "card.issued", "seat.opened"} == set(back.types)
+    assert {(it.template["id"], "active"), (template["id"], "active")} == {
+        (card["template_id"], card["state"]) for card in company.cards(it.person)
+    }
+
+
+def test_p5_a_revoked_account_does_not_come_back(company: Company) -> None:
+    """What the administrator ended while the person was inactive stays ended."""
+    it = an_employee(company)
+    company.disable(it.user)
+    company.call("DELETE", f"people/{it.person['id']}/activation", 204)
+
+    assert ["person.reactivated", "card.revived", "seat.opened"] == company.enable(it.user).types
+    assert "revoked" == company.person(it.user)["activation"]
+
+
+def test_p5_a_paused_card_says_why_it_is_paused_now(company: Company) -> None:
+    """Somebody who is active again is not `inactive`, and who departed is not either: the reason is the one that holds."""
+    lost_its_group, deleted = an_employee(company), an_employee(company)
+    for it in (lost_its_group, deleted):
+        company.disable(it.user)
+    company.leave(lost_its_group.group, lost_its_group.user)
+    company.enable(lost_its_group.user)
+    company.delete(deleted.user)
+
+    assert [("paused", "unassigned"), ("paused", "departed")] == [
+        (card["state"], card["pause_reason"]) for card in (company.card(it.person) for it in (lost_its_group, deleted))
+    ]
+
+
 # P5: deleted ------------------------------------------------------------------------------------------------------------
 
 
@@ -171,7 +212,6 @@ def test_p5_deleted_people_leave_their_cards_to_the_administrator(company: Compa
     assert (set(), 0) == (company.members(it.team), company.team(it.group)["member_count"])
     card = company.card(person)
     assert (it.card["id"], "paused", "Chief Guide") == (card["id"], card["state"], fields_of(card)["title"])
-    assert card["pause_reason"] == ("inactive" if disabled_first else "departed")
 
     company.call("DELETE", f"cards/{card['id']}", 204)
     company.call("DELETE", f"people/{person['id']}", 204)
@@ -205,6 +245,18 @@ def test_p5_the_administrator_keeps_somebody_who_was_deleted(company: Company) -
     assert 0 == matching.json()["totalResults"]
 
 
+def test_p5_a_kept_card_shows_what_the_directory_said_last(company: Company) -> None:
+    """Not what it said when the card was issued: nobody else knows the values any more."""
+    it = an_employee(company)
+    company.call("PATCH", f"cards/{it.card['id']}", 200, {"overrides": {"title": None}})
+    company.change(it.user, replace("title", "Head of Tours"), replace("displayName", "Barbara Married"))
+    company.delete(it.user)
+
+    card = company.call("POST", f"cards/{it.card['id']}/reactivate", 200)
+
+    assert {"name": "Barbara Married", "title": "Head of Tours"} == fields_of(card)
+
+
 def test_p5_the_same_user_created_again_is_the_same_person(company: Company) -> None:
     """Entra deletes and re-creates with the same object id: person, card and edits are the former ones."""
     it = an_employee(company)
@@ -232,8 +284,51 @@ def test_p5_the_same_user_created_again_is_the_same_person(company: Company) -> 
     assert (it.card["id"], "active", "Chief Guide") == (card["id"], card["state"], fields_of(card)["title"])
 
 
-def test_p5_somebody_kept_by_hand_comes_back_to_the_directory(company: Company) -> None:
+def test_p5_created_again_and_inactive_the_person_stays_suspended(make_company: MakeCompany) -> None:
+    """Entra may create a disabled user: the person is known again, and nothing of it is active until it says so."""
+    company = make_company()
+    it = an_employee(company)
+    company.delete(it.user)
+
+    body = a_user(externalId=it.user["externalId"], userName=it.user["userName"], active=False)
+    again = company.push("POST", "Users", body)
+
+    assert ["person.linked"] == again.types
+    user = created(again.answer)
+    person = company.person(user)
+    assert (it.person["id"], "inactive", "suspended", None) == tuple(
+        person[name] for name in ("id", "state", "activation", "seat")
+    )
+    company.join(it.group, user)
+    assert {"person.reactivated", "activation.resumed", "card.revived", "seat.opened"} == set(
+        company.enable(user).types
+    )
+
+
+def test_p5_somebody_kept_by_hand_and_created_as_another_is_joined_by_the_administrator(
+    make_company: MakeCompany,
+) -> None:
+    """Created anew with another object id it is a stranger; linked, the two are one, whatever cards each of them has."""
+    company = make_company()
+    it = an_employee(company)
+    second = company.new_template(groups=[it.group])
+    assert 2 == len(company.cards(it.person))
+    company.delete(it.user)
+    company.call("POST", f"cards/{it.card['id']}/reactivate", 200)
+    user = company.hire()
+    company.join(it.group, user)
+    assert 2 == len(company.cards(company.person(user)))
+
+    linked = company.call("POST", f"people/{it.person['id']}/link", 200, {"directory_user_id": user["id"]})
+
+    assert (it.person["id"], "directory", "active") == (linked["id"], linked["origin"], linked["state"])
+    live = {card["template_id"] for card in company.cards(linked) if card["state"] == "active"}
+    assert {it.template["id"], second["id"]} == live
+
+
+def test_p5_somebody_kept_by_hand_comes_back_to_the_directory(make_company: MakeCompany) -> None:
     """Who was kept and is created again follows the directory from then on, and is no manual person any more."""
+    company = make_company()
     it = an_employee(company)
     company.delete(it.user)
     company.call("POST", f"cards/{it.card['id']}/reactivate", 200)
@@ -245,6 +340,22 @@ def test_p5_somebody_kept_by_hand_comes_back_to_the_directory(company: Company) 
     problem(company.api.patch(f"people/{person['id']}", json={"display_name": "Mine"}), 409, "not-possible")
     assert user["id"] == company.get(f"people/{it.person['id']}")["directory_user_id"]
     assert "inactive" == (company.disable(user), company.person(user))[1]["state"]
+
+
+def test_p5_the_object_id_that_was_said_last_counts(company: Company) -> None:
+    """An administrator maps externalId to the object id after the first cycle: people come back by it all the same."""
+    it = an_employee(company)
+    former, object_id = it.user["externalId"], str(uuid.uuid4())
+    company.set_attribute(it.user, "externalId", object_id)
+    company.delete(it.user)
+
+    stranger = company.push("POST", "Users", a_user(externalId=former, userName=f"{unique()}@contoso.com"))
+    again = company.push("POST", "Users", a_user(externalId=object_id, userName=f"{unique()}@contoso.com"))
+
+    assert ["person.created"] == stranger.types
+    assert it.person["id"] != company.person(created(stranger.answer))["id"]
+    assert "person.linked" in again.types
+    assert it.person["id"] == company.person(created(again.answer))["id"]
 
 
 def test_p5_another_user_of_the_same_name_is_another_person(company: Company) -> None:

@@ -161,6 +161,15 @@ def test_p3_only_selected_groups_become_teams(make_company: MakeCompany) -> None
     assert [("team.renamed", team["id"])] == renamed.told
     assert "Loud" == company.team(group)["name"]
 
+    # When the policy is `all` again, the groups that are there become teams too.
+    other = company.found(user)
+    company.news()
+    company.set(group_sync="all")
+    made_now = [event for event in company.news() if event["type"] == "team.created"]
+    assert [company.team(other)["id"]] == [event["subject"]["id"] for event in made_now]
+    assert {company.person(user)["id"]} == company.members(company.team(other))
+    assert team["id"] == company.team(group)["id"]
+
 
 def test_p3_a_group_that_goes_takes_its_empty_team_along(company: Company) -> None:
     """Deleted or unassigned in Entra: the team is gone, its people stay."""
