@@ -58,7 +58,7 @@ PULLED = Statement(update(C).where(*THIS).values(pulled_at=bindparam("now"), sta
 DUE = Statement(
     select(C.c.tenant_id, C.c.id)
     .where(
-        C.c.status.in_(["connected", "quarantined"]),
+        or_(C.c.status == "connected", C.c.status == "quarantined"),
         or_(C.c.pull_slot.is_(None), C.c.pull_slot < bindparam("slot", type_=KeyText)),
     )
     .order_by(C.c.tenant_id, C.c.id)

@@ -58,6 +58,7 @@ REQUEST_SECONDS = 30.0
 """The longest that one request may take, its whole answer included."""
 MAX_ATTEMPTS = 8
 LONGEST_PAUSE = 60.0
+CLOCK_GRAIN = 0.001
 MOST_BYTES = 64 * 1024 * 1024
 BATCH_SIZE = 20
 
@@ -377,7 +378,7 @@ class GraphClient:
         try:
             async with self._gate.slots, asyncio.timeout(REQUEST_SECONDS):
                 closed = self._gate.closed_until - self._clock.now()
-                if closed > 0:
+                if closed > CLOCK_GRAIN:
                     raise Interrupted("it has asked for a pause", wait=closed, throttled=True)
                 response = await self._http.send(built, stream=True, follow_redirects=False)
                 try:

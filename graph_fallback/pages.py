@@ -1,6 +1,7 @@
 """Pages of a list or of a delta query, one after the other. Empty pages with a next one are normal (entra.md §8.2).
 
-A walk either reaches its end or raises: only what was listed completely may say what is missing.
+A walk either reaches its end or raises: only what was listed completely may say what is missing. A plain list that
+Graph cuts short looks complete all the same; a first round of changes does not, for its end carries a delta link.
 """
 
 from collections.abc import AsyncIterator, Mapping
@@ -85,9 +86,21 @@ async def delta(
     client raises leaves the link of the last page good.
     """
     async for page in _walk(client, start, MINIMAL if minimal else None, most):
-        if page.link is None:
-            raise ListingBroken("A round of changes ended without saying where the next one begins; begin it again.")
-        yield page
+        yield _of_round(page)
+
+
+async def delta_page(client: GraphClient, start: str, *, minimal: bool = False) -> Page:
+    """Read one page of a round of changes: it always has a link to remember. Raises as `delta` does.
+
+    Whoever reads page by page has to notice by itself when a round turns in circles.
+    """
+    return _of_round(await page_at(client, start, headers=MINIMAL if minimal else None))
+
+
+def _of_round(page: Page) -> Page:
+    if page.link is None:
+        raise ListingBroken("A round of changes ended without saying where the next one begins; begin it again.")
+    return page
 
 
 async def page_at(client: GraphClient, start: str, *, headers: Mapping[str, str] | None = None) -> Page:

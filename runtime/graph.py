@@ -3,7 +3,7 @@
 import argparse
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from typing import Any, TypeVar
 
 from app_core import clock, connections, deletion, directory, graph_links, jobs, outbox, teams, tenants
@@ -34,8 +34,9 @@ async def opened(settings: Settings) -> AsyncIterator[Graph | None]:
     tokens = EntraTokens(
         settings.entra_client_id, credential, login_url=settings.login_url, graph_url=settings.graph_url
     )
-    async with new_http() as http:
-        yield Graph(http, tokens, settings.graph_url)
+    with closing(tokens):
+        async with new_http() as http:
+            yield Graph(http, tokens, settings.graph_url)
 
 
 def _credential(settings: Settings) -> ClientSecret | ClientCertificate | None:

@@ -6,11 +6,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import TypeAlias
 
-from app_core import clock, follow, jobs, outbox
+from app_core import clock, follow, jobs, outbox, provisioning_log
 from app_core.db import Connection, Database
 from app_core.errors import DomainError, Stale
 from app_core.ids import new_correlation_id
 from app_core.jobs import Job, Progress
+from app_core.provisioning_log import Entry, Outcome
 from app_core.work import Actor, Source, Work
 from graph_fallback import pull
 from graph_fallback.client import Graph
@@ -42,6 +43,9 @@ def in_one_transaction(database: Database, act: Callable[[Work, Job], Progress])
         def take(connection: Connection) -> None:
             work = Work(connection, job.tenant_id, "", Actor(Source.SYSTEM, job.id), new_correlation_id(), clock.now())
             jobs.save(work, job, act(work, job))
+            for code, sentence in work.warnings:
+                entry = Entry(job.kind, "Job", job.id, Outcome.WARNING, 200, code, sentence)
+                provisioning_log.record(work, entry)
             outbox.flush(work)
 
         await database.write(take)
