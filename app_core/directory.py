@@ -354,7 +354,6 @@ USERS_BY_OBJECT_ID = Statement(
     select(U.c.entra_object_id, U.c.id).where(*OF_USERS, among(U.c.entra_object_id, "object_ids"))
 )
 GROUP_BY_OBJECT_ID = Statement(select(G.c.id).where(*OF_GROUPS, G.c.entra_object_id == bindparam("object_id")))
-HOLD_USER = Statement(select(U.c.id).where(U.c.tenant_id == tenant, U.c.id == bindparam("user_id")).with_for_update())
 LEAVE_ALL = Statement(
     delete(M).where(M.c.tenant_id == tenant, M.c.user_id == bindparam("user_id")).returning(M.c.group_id)
 )
@@ -462,12 +461,14 @@ def group_by_object_id(work: Work, object_id: str) -> str | None:
     return None if row is None else str(row[0])
 
 
-def leave_groups(work: Work, user_id: str) -> list[str]:
-    """Take a user that is to go out of its groups, and hold it; give the groups."""
+def hold_groups_of(work: Work, user_id: str) -> None:
+    """Hold the groups of a user that is to go: groups first, then the user, as who adds members does."""
     if work.connection.far:
-        # Groups first, then the user, as who adds members does; with the user held, nobody adds it to another group.
         work.rows(LOCK_GROUPS_OF, user_id=user_id)
-        work.row(HOLD_USER, user_id=user_id)
+
+
+def leave_groups(work: Work, user_id: str) -> list[str]:
+    """Take a user that is to go, and is held, out of its groups; give them."""
     return sorted(str(row[0]) for row in work.rows(LEAVE_ALL, user_id=user_id))
 
 

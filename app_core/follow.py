@@ -82,16 +82,21 @@ def after_user(work: Work, before: User, record: UserRecord, changed: Sequence[s
     if profile == old:
         work.record(Event("person.updated", before.person_id, {"changed": list(changed)}))
         return
-    person = people.lock_of_user(work, before.id)
-    if person is None:
+    people.hold_of_user(work, before.id)
+    row = work.row(CONCERNED, user_id=before.id)
+    if row is None:
         return
+    person, concerned = Person(*row[:-1]), row[-1]
     wanted = _without_tombstones(profile, person)
     people.set_profile(work, person, wanted, user_id=before.id)
     others = [name for name in changed if name != "active"]
     if others:
         work.record(Event("person.updated", person.id, {"changed": others}))
     if wanted.active != bool(person.active):
-        _switch(work, person.id, active=wanted.active)
+        work.record(Event("person.reactivated" if wanted.active else "person.deactivated", person.id))
+        if concerned:
+            (activation.resume if wanted.active else activation.suspend)(work, [person.id])
+            settle(work, [person.id])
 
 
 def _without_tombstones(profile: Profile, person: Person) -> Profile:
@@ -105,15 +110,6 @@ def _without_tombstones(profile: Profile, person: Person) -> Profile:
     return profile
 
 
-def _switch(work: Work, person_id: str, *, active: bool) -> None:
-    work.record(Event("person.reactivated" if active else "person.deactivated", person_id))
-    if active:
-        activation.resume(work, [person_id])
-    else:
-        activation.suspend(work, [person_id])
-    settle(work, [person_id])
-
-
 def _report_phones(work: Work, problems: str) -> None:
     found = orjson.loads(problems)
     said = "; ".join([f"{each['attribute']}: {each['reason'].rstrip('.')}" for each in found])
@@ -123,11 +119,34 @@ def _report_phones(work: Work, problems: str) -> None:
     work.warn("invalidPhone", f"Kept as sent, and left off cards: {said}.")
 
 
+V, X = table_of(ActivationRow), MEMBERSHIP
+
+
+def _held(of_tenant: ColumnElement[str], of_person: ColumnElement[str | None]) -> ColumnElement[bool]:
+    return exists(select(literal(1)).where(of_tenant == P.c.tenant_id, of_person == P.c.id).correlate(P))
+
+
+# The person of a user, and whether anything could follow from its being active or not: most hold and are owed nothing.
+CONCERNED = Statement(
+    select(
+        *people.PERSON,
+        or_(
+            _held(K.c.tenant_id, K.c.person_id),
+            _held(V.c.tenant_id, V.c.person_id),
+            exists(
+                select(literal(1))
+                .select_from(M.join(A, and_(A.c.tenant_id == M.c.tenant_id, A.c.group_id == M.c.group_id)))
+                .where(M.c.tenant_id == P.c.tenant_id, M.c.user_id == P.c.directory_user_id)
+                .correlate(P)
+            ),
+        ),
+    ).where(P.c.tenant_id == tenant, P.c.directory_user_id == bindparam("user_id", type_=KeyText))
+)
 PHONE_POLICY = Statement(select(T.c.invalid_phone).where(T.c.id == tenant))
 
 
 def before_user_goes(work: Work, user_id: str, group_ids: Sequence[str]) -> list[tuple[Statement, Params]]:
-    """Let the person of a user that is deleted depart, and tell the teams that it was in.
+    """Let the person of a user that is deleted depart, and tell the teams that it was in; both are held.
 
     Where it holds nothing it goes too: that write is given, to be run with the one that deletes the user.
     """
@@ -145,13 +164,6 @@ def before_user_goes(work: Work, user_id: str, group_ids: Sequence[str]) -> list
     activation.suspend(work, [person.id])
     settle(work, [person.id])
     return []
-
-
-V, X = table_of(ActivationRow), MEMBERSHIP
-
-
-def _held(of_tenant: ColumnElement[str], of_person: ColumnElement[str | None]) -> ColumnElement[bool]:
-    return exists(select(literal(1)).where(of_tenant == P.c.tenant_id, of_person == P.c.id).correlate(P))
 
 
 # A person that is to depart, whether anything hangs on it, and the teams of some groups: one trip.
@@ -172,7 +184,6 @@ FAREWELL = Statement(
     )
     .select_from(P.join(U, and_(U.c.tenant_id == P.c.tenant_id, U.c.id == P.c.directory_user_id)))
     .where(P.c.tenant_id == tenant, P.c.directory_user_id == bindparam("user_id", type_=KeyText))
-    .with_for_update(key_share=True, of=P)
 )
 
 # After a group ------------------------------------------------------------------------------------------------------

@@ -157,8 +157,14 @@ LOCK_USER = Statement(
     .where(*directory.OF_USERS, U.c.id == bindparam("user_id"))
     .with_for_update(key_share=True, of=U)
 )
-LOCK_OF_USER = Statement(
-    select(*PERSON).where(OF_TENANT, P.c.directory_user_id == bindparam("user_id")).with_for_update(key_share=True)
+HOLD_OF_USER = Statement(
+    select(P.c.id).where(OF_TENANT, P.c.directory_user_id == bindparam("user_id")).with_for_update(key_share=True)
+)
+HOLD_WITH_USER = Statement(
+    select(P.c.id)
+    .select_from(U.join(P, and_(P.c.tenant_id == U.c.tenant_id, P.c.directory_user_id == U.c.id)))
+    .where(U.c.tenant_id == tenant, U.c.id == bindparam("user_id"))
+    .with_for_update()
 )
 DEPARTED = Statement(
     select(*PERSON)
@@ -270,10 +276,16 @@ def lock_user(work: Work, user_id: str) -> User | None:
     return None if row is None else User(*row)
 
 
-def lock_of_user(work: Work, user_id: str) -> Person | None:
-    """Read and hold the person of a directory user."""
-    row = work.row(LOCK_OF_USER, user_id=user_id)
-    return None if row is None else Person(*row)
+def hold_of_user(work: Work, user_id: str) -> None:
+    """Hold the person of a directory user: what it holds and is owed is then decided in a statement after this one."""
+    if work.connection.far:
+        work.rows(HOLD_OF_USER, user_id=user_id)
+
+
+def hold_with_user(work: Work, user_id: str) -> None:
+    """Hold a directory user that is to go, so that nobody adds it to a group, and its person."""
+    if work.connection.far:
+        work.rows(HOLD_WITH_USER, user_id=user_id)
 
 
 def of_users(work: Work, user_ids: Sequence[str]) -> list[str]:

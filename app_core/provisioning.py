@@ -80,6 +80,8 @@ def delete_user(work: Work, user_id: str) -> None:
 
     Raises NotFound.
     """
+    directory.hold_groups_of(work, user_id)
+    people.hold_with_user(work, user_id)
     left = directory.leave_groups(work, user_id)
     farewell = follow.before_user_goes(work, user_id, left)
     if not directory.delete_user(work, user_id, left, *farewell):

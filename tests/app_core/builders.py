@@ -35,7 +35,7 @@ def a_directory_user(work: Work, name: str = "ada", *, active: bool = True, **at
 
 def person_of(work: Work, user: User) -> Person:
     """Give the person that follows a directory user."""
-    person = people.lock_of_user(work, user.id)
+    person = people.find(work, people.of_users(work, [user.id])[0])
     assert person is not None
     return person
 
