@@ -29,15 +29,30 @@ STOP_SECONDS = 30
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--soak", action="store_true", help="run the tests marked slow as well")
+    parser.addoption(
+        "--half", choices=HALVES, help="only the tests on PostgreSQL, or only the others: `./run test` runs both at once"
+    )
+
+
+HALVES = ("sqlite", "postgresql")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if config.getoption("--soak"):
-        return
-    slow = [item for item in items if item.get_closest_marker("slow")]
-    if slow:
-        config.hook.pytest_deselected(items=slow)
-        items[:] = [item for item in items if not item.get_closest_marker("slow")]
+    half, soak = config.getoption("--half"), config.getoption("--soak")
+
+    def wanted(item: pytest.Item) -> bool:
+        return (soak or not item.get_closest_marker("slow")) and half in (None, half_of(item))
+
+    left_out = [item for item in items if not wanted(item)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if wanted(item)]
+
+
+def half_of(item: pytest.Item) -> str:
+    """Say which half a test belongs to; one that needs no database goes with SQLite, whose tests are quicker."""
+    parameters = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+    return "postgresql" if parameters.get("database_url") == "postgresql" else "sqlite"
 
 
 @pytest.fixture(scope="session", autouse=True)
