@@ -29,6 +29,7 @@ from app_core.api_keys import KeyCaller
 from app_core.db import Connection, Database, Violation
 from app_core.errors import DomainError
 from app_core.ids import new_correlation_id
+from app_core.ports import Mail, Mailer
 from app_core.work import Actor, Source, Work
 
 logger = logging.getLogger(__name__)
@@ -56,8 +57,17 @@ register_url_convertor("below_api", _AnyPath())
 class ApiDoor:
     """The JSON API on one database, known under one address: an ASGI application below `prefix`."""
 
-    def __init__(self, database: Database, public_url: str, limits: Limits, prefix: str = "/api/v1") -> None:
+    def __init__(
+        self,
+        database: Database,
+        public_url: str,
+        limits: Limits,
+        prefix: str = "/api/v1",
+        *,
+        mailer: Mailer | None = None,
+    ) -> None:
         self.database = database
+        self.mailer = mailer
         self.public_url = public_url.rstrip("/")
         self.prefix = prefix
         self.limits = limits
@@ -88,7 +98,7 @@ class ApiDoor:
             problem.headers["Allow"] = allowed
             await _send(send, self._refusal(problem, correlation_id), correlation_id, head=head)
             return
-        call = Call("GET" if head else method, route, path, keys, headers)
+        call = Call("GET" if head else method, route, path, keys, headers, can_mail=self.mailer is not None)
         reply = await self._handle(endpoint, call, correlation_id, scope, receive)
         await _send(send, reply, correlation_id, head=head)
 
@@ -107,6 +117,8 @@ class ApiDoor:
             request.key_hash = auth.key_hash_of(call.headers)
             run = self.database.write if endpoint.writes_by(call.method) else self.database.read
             reply = await run(request.run)
+            if request.mail is not None and self.mailer is not None:
+                await self.mailer.send(request.mail)
         except DomainError as refusal:
             reply = await self._refuse(request, pointed_at(from_domain(refusal), endpoint), refusal)
         except Problem as problem:
@@ -167,7 +179,7 @@ class ApiDoor:
 class _Request:
     """One request on its way through a unit of work; the unit may be run again after a deadlock."""
 
-    __slots__ = ("call", "caller", "correlation_id", "endpoint", "key_hash", "prefix", "problem", "started")
+    __slots__ = ("call", "caller", "correlation_id", "endpoint", "key_hash", "mail", "prefix", "problem", "started")
 
     def __init__(self, endpoint: Endpoint, call: Call, correlation_id: str, started: float, prefix: str) -> None:
         self.endpoint = endpoint
@@ -178,6 +190,7 @@ class _Request:
         self.key_hash = ""
         self.problem: Problem | None = None
         self.caller: KeyCaller | None = None
+        self.mail: Mail | None = None
 
     def run(self, connection: Connection) -> Reply:
         now = clock.now()
@@ -193,6 +206,7 @@ class _Request:
             log_replay(work, self.call, self.endpoint, claim.reply.status, clock.ticks() - self.started)
             return claim.reply
         answer = self.endpoint.answer(work, self.call)
+        self.mail = answer.mail
         reply = reply_of(answer, self.call, self.prefix)
         if claim is not None:
             claim.keep(work, reply)

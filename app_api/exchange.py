@@ -9,6 +9,7 @@ from pydantic import WithJsonSchema
 
 from app_api.problems import Problem, invalid_parameter
 from app_core.errors import Stale
+from app_core.ports import Mail
 
 T = TypeVar("T")
 Instant = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time"})]
@@ -38,6 +39,8 @@ class Call:
     headers: Mapping[str, str]
     query: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
+    can_mail: bool = False
+    """Whether this server sends mail."""
 
     @property
     def id(self) -> str:
@@ -71,6 +74,8 @@ class Answer(Generic[T]):
     version: int | None = None
     location: str | None = None
     """The path of what was made, below this door."""
+    mail: Mail | None = None
+    """A letter to send once all is stored."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from app_api.exchange import Answer, Call, Image, Instant, Page, gone
 from app_api.lists import page_of
 from app_core import activation, administration, manual_people, overviews, people, photos
 from app_core.activation import ActivationState
-from app_core.errors import NotFound
+from app_core.errors import NotFound, NotPossible
 from app_core.work import Work
 
 Origin = Annotated[str, one_of("directory", "manual")]
@@ -69,6 +69,14 @@ class StartCode:
 
     person_id: str
     start_code: str
+    expires_at: Instant
+
+
+@dataclass(frozen=True, slots=True)
+class Mailed:
+    """A start code that went to its person by e-mail."""
+
+    person_id: str
     expires_at: Instant
 
 
@@ -167,6 +175,19 @@ def issue_start_code(work: Work, call: Call) -> Answer[StartCode]:
     """Make a start code, which is shown this once; the former one is void."""
     issued = activation.issue_code(work, call.id)
     return Answer(200, StartCode(call.id, issued.code, issued.expires_at), call.id)
+
+
+def mail_start_code(work: Work, call: Call) -> Answer[Mailed]:
+    """Make a start code and send it to the person by e-mail; the former one is void, and nobody else is shown it."""
+    person = people.lock(work, call.id)
+    if not call.can_mail:
+        raise NotPossible("This server sends no mail: its operator sets SCIM_SERVER_SMTP_URL. Show the code instead.")
+    if person.email is None:
+        raise NotPossible(f"'{person.display_name}' has no e-mail address. Show the code instead.")
+    issued = activation.issue_code(work, call.id)
+    answer = Answer(200, Mailed(call.id, issued.expires_at), call.id)
+    answer.mail = activation.letter(person.display_name, person.email, issued)
+    return answer
 
 
 # Photos -------------------------------------------------------------------------------------------------------------

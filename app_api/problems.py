@@ -19,6 +19,7 @@ PROBLEMS: Mapping[str, tuple[int, str]] = {
     "method-not-allowed": (405, "There is no such method here"),
     "missing-fields": (400, "Fields of the card could never be filled"),
     "not-found": (404, "There is no such thing"),
+    "mail-not-sent": (409, "The mail server did not take the letter"),
     "not-possible": (409, "This is not possible in this state"),
     "refused": (409, "Refused"),
     "stale": (412, "Changed in the meantime"),

@@ -40,6 +40,15 @@ TABLE: dict[str, dict[str, Endpoint]] = {
             people.issue_start_code, WRITE, "issue start code", "Person", once=True, refusals=("not-possible",)
         )
     },
+    "/people/{id}/start-code/mail": {
+        "POST": Endpoint(
+            people.mail_start_code,
+            WRITE,
+            "mail start code",
+            "Person",
+            refusals=("not-possible", "mail-not-sent"),
+        )
+    },
     "/people/{id}/photo": {
         "GET": Endpoint(people.read_photo, READ, "read photo", "Person"),
         "PUT": Endpoint(people.put_photo, WRITE, "set photo", "Person", 204),

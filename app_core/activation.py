@@ -17,6 +17,7 @@ from app_core.db import KeyText, Statement, among, table_of, upsert
 from app_core.errors import NotPossible, WrongCode
 from app_core.events import Event
 from app_core.people import P, Person
+from app_core.ports import Mail
 from app_core.resource import fold, value_key
 from app_core.work import Work
 
@@ -310,3 +311,14 @@ def _save(work: Work, activation: Activation, code_hash: str | None) -> None:
 def _is_live(activation: Activation, now: Stamp) -> bool:
     fresh = activation.expires_at is not None and now < activation.expires_at
     return activation.state == "code_sent" and fresh and activation.attempts < TRIES
+
+
+def letter(display_name: str, address: str, code: StartCode) -> Mail:
+    """Write the letter with a start code: the one place beside the screen where it stands in clear."""
+    day = code.expires_at[:10]
+    text = (
+        f"Hello {display_name},\n\nyour account is ready. Your start code is\n\n    {code.code}\n\n"
+        f"It works once, until {day}. Nobody will ask you for it by phone or mail; if you did not expect this letter, "
+        "tell your administrator.\n"
+    )
+    return Mail(address, "Your start code", text)

@@ -15,6 +15,7 @@ DomainError
 ├── Forbidden           the secret may not do this
 ├── Stale               somebody else changed the row in between
 ├── Busy                others held the rows for too long
+├── MailNotSent         the mail server did not take a letter
 └── Unauthenticated     no live secret
 """
 
@@ -161,6 +162,12 @@ class Busy(DomainError):
 
     def __init__(self) -> None:
         super().__init__("The database is busy with other changes. Nothing was changed; try again.")
+
+
+class MailNotSent(DomainError):
+    """The mail server did not take a letter."""
+
+    code = "mail-not-sent"
 
 
 class Unauthenticated(DomainError):

@@ -195,7 +195,7 @@ POSTPONE = Statement(
     .where(*MINE)
     .values(
         state=bindparam("state"),
-        failures=J.c.failures + 1,
+        failures=bindparam("failures_now"),
         error=bindparam("error"),
         run_at=bindparam("run_at"),
         leased_until=None,
@@ -300,16 +300,21 @@ def reload(connection: Connection, job: Job) -> Job | None:
     return None if row is None else Job(*row)
 
 
-def postpone(connection: Connection, job: Job, error: str) -> None:
-    """Let a job rest after a failure, longer each time; give it up after MAX_ATTEMPTS failures in a row."""
-    now, last = clock.now(), job.failures + 1 >= MAX_ATTEMPTS
+def postpone(connection: Connection, job: Job, error: str, *, until: Stamp | None = None) -> None:
+    """Let a job rest after a failure, longer each time; give it up after MAX_ATTEMPTS failures in a row.
+
+    `until` says when whoever failed it wants to be asked again; such a pause is no failure of the job.
+    """
+    now, failures = clock.now(), job.failures + (until is None)
+    last = failures >= MAX_ATTEMPTS
     params = {
         "tenant_id": job.tenant_id,
         "job_id": job.id,
         "attempt_was": job.attempt,
         "state": "failed" if last else "queued",
+        "failures_now": failures,
         "error": error[:500],
-        "run_at": clock.later(min(600.0, 2.0**job.failures)),
+        "run_at": until or clock.later(min(600.0, 2.0**job.failures)),
         "now": now,
         "finished_at": now if last else None,
     }

@@ -14,14 +14,16 @@ from app_core.graph_links import GraphLink
 from app_core.ids import new_correlation_id
 from app_core.jobs import Job, Progress
 from app_core.work import Actor, Source, Work
-from graph_fallback import apply, pages, payloads
-from graph_fallback.client import DeltaExpired, Graph
+from graph_fallback import apply, pages, payloads, reconcile
+from graph_fallback.client import DeltaExpired, Graph, GraphClient
 from graph_fallback.pages import ListingBroken, Page
 from graph_fallback.tokens import GraphRefused
 
 PULL = "pull"
 FIRST = {"users": pages.USERS_DELTA, "groups": pages.GROUPS_DELTA}
 AFTER = {"users": "groups", "groups": None}
+ANEW = "anew"
+"""Marks the place of a pull that had to begin a full round."""
 
 
 def enqueue(work: Work) -> None:
@@ -65,7 +67,7 @@ class Puller:
         assert state.entra_tenant_id is not None
         client = self.graph.directory(state.entra_tenant_id)
         try:
-            page = await pages.page_at(client, start)
+            page = await _page(client, start)
         except DeltaExpired as expired:
             restart = expired.restart
             await self.database.write(lambda connection: _start_over(_work(connection, job), job, kind, restart))
@@ -80,6 +82,13 @@ class Puller:
         await self.database.write(lambda connection: _take(_work(connection, job), job, kind, state, page))
 
 
+async def _page(client: GraphClient, start: str) -> Page:
+    page = await pages.delta_page(client, start)
+    if page.next_link == start:
+        raise ListingBroken("A page named itself as the next: the round turns in circles.")
+    return page
+
+
 def _work(connection: Connection, job: Job) -> Work:
     connection_id: str = job.arguments()["connection_id"]
     actor = Actor(Source.GRAPH, job.id)
@@ -90,8 +99,13 @@ def _place(job: Job) -> tuple[str, str | None]:
     """Read how far a pull is: which kind of object, and the link of the next page (None: where the last one ended)."""
     if not job.cursor:
         return "users", None
-    kind, link = orjson.loads(job.cursor)
+    kind, link, *_ = orjson.loads(job.cursor)
     return kind, link
+
+
+def _began_anew(job: Job) -> bool:
+    """Say whether this pull had to begin a full round: then what went in between was never said."""
+    return bool(job.cursor) and len(orjson.loads(job.cursor)) > 2
 
 
 def _begin(state: GraphLink, kind: str) -> str:
@@ -109,8 +123,12 @@ def _take(work: Work, job: Job, kind: str, state: GraphLink, page: Page) -> None
     graph_links.save(work, kind, page.link)
     following: Any = (kind, page.next_link) if page.next_link is not None else (AFTER[kind], None)
     done = following[0] is None
+    if _began_anew(job):
+        following = (*following, ANEW)
     if done:
         graph_links.pulled(work)
+        if _began_anew(job):
+            reconcile.enqueue(work)
     cursor = None if done else orjson.dumps(following).decode()
     jobs.save(work, job, Progress(cursor, tally.seen, f"{kind}: {tally.created} new, {tally.changed} changed"))
     outbox.flush(work)
@@ -119,4 +137,4 @@ def _take(work: Work, job: Job, kind: str, state: GraphLink, page: Page) -> None
 def _start_over(work: Work, job: Job, kind: str, restart: str | None) -> None:
     """Begin a kind of object with a full round, where Graph says: what has changed since the last link is unknown."""
     graph_links.save(work, kind, None)
-    jobs.save(work, job, Progress(orjson.dumps((kind, restart)).decode(), 0, f"{kind}: a full round"))
+    jobs.save(work, job, Progress(orjson.dumps((kind, restart, ANEW)).decode(), 0, f"{kind}: a full round"))

@@ -417,7 +417,10 @@ class Login:
 
     def _checked(self, address: str) -> httpx.URL:
         """Give an address to ask, which must be the login's: the metadata that names it is not ours."""
-        url = httpx.URL(address)
+        try:
+            url = httpx.URL(address)
+        except httpx.InvalidURL:
+            url = httpx.URL("")
         if url.scheme == "https" and not url.userinfo:
             if self._plain and is_loopback(url.host):
                 return url.copy_with(scheme="http")

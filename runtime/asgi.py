@@ -15,6 +15,7 @@ from app_api.app import ApiDoor
 from app_api.exchange import Limits as ApiLimits
 from app_core.db import Database, Statement
 from runtime import graph
+from runtime.mailer import mailer_of
 from runtime.settings import Settings
 from runtime.worker import background
 from scim_server.app import Door
@@ -27,7 +28,8 @@ PROBE = Statement(select(literal(1)))
 def build_app(database: Database, settings: Settings, public_url: str, *, worker: bool = True) -> Starlette:
     """Hang the doors in the frame. The application does not own the database: who opened it closes it."""
     door = Door(database, public_url, limits_of(settings))
-    api = ApiDoor(database, public_url, ApiLimits(settings.max_body_bytes, settings.max_url_bytes))
+    limits = ApiLimits(settings.max_body_bytes, settings.max_url_bytes)
+    api = ApiDoor(database, public_url, limits, mailer=mailer_of(settings, public_url))
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:

@@ -39,6 +39,8 @@ GRAPH_ACTIONS = {
     "add": "take a group over as a team",
     "remove": "stop syncing a group and delete its team",
     "sync": "pull now, with progress",
+    "reconcile": "list the whole directory, and repair what differs here",
+    "approve": "carry out the removals that a reconciliation holds",
 }
 
 
@@ -156,6 +158,10 @@ def _graph_action(action: argparse.ArgumentParser, name: str) -> None:
         action.add_argument("--after", help="where to go on: `next` of the page before")
     if name in ("add", "remove"):
         action.add_argument("object_id", help="the group's object id in Entra")
+    if name == "reconcile":
+        action.add_argument("--dry-run", action="store_true", help="say what differs, and change nothing")
+    if name == "approve":
+        action.add_argument("run_id", help="the run that holds them, as `reconcile` says it")
     action.set_defaults(run=_graph, action=name)
 
 
@@ -229,7 +235,9 @@ def _graph(settings: Settings, options: argparse.Namespace) -> int:
     _upgrade(settings)
     result = asyncio.run(graph.run(settings, options, lambda text: print(text, file=sys.stderr, flush=True)))
     items = result.get("items")
+    rest = {name: value for name, value in result.items() if name != "items"}
     shown = items if isinstance(items, list) else [result]
+    shown = [*shown, rest] if "run_id" in result else shown
     lines = ["  ".join([f"{name}: {value}" for name, value in each.items() if value is not None]) for each in shown]
     _print(options, result, "\n".join(lines))
     return 1 if result.get("state") == "failed" else 0

@@ -6,15 +6,16 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, closing
 from typing import Any, TypeVar
 
-from app_core import clock, connections, deletion, directory, graph_links, jobs, outbox, teams, tenants
+from app_core import clock, connections, deletion, directory, graph_links, jobs, outbox, reconciliations, teams, tenants
 from app_core.administration import sync_group
 from app_core.db import Connection, Database, open_database
 from app_core.errors import Invalid, NotFound
 from app_core.ids import new_correlation_id
 from app_core.jobs import Job
+from app_core.reconciliations import Policy
 from app_core.tenants import Tenant
 from app_core.work import Actor, Source, Work
-from graph_fallback import apply, consent, pages, payloads, pull, search
+from graph_fallback import apply, consent, pages, payloads, pull, reconcile, search
 from graph_fallback.client import Graph, GraphClient, new_http
 from graph_fallback.tokens import ClientCertificate, ClientSecret, EntraTokens
 from runtime import worker
@@ -22,6 +23,8 @@ from runtime.settings import Settings
 
 T = TypeVar("T")
 Say = Callable[[str], None]
+MOST_SHOWN = 1000
+"""How many differences a command shows; the counts are of all."""
 
 
 @asynccontextmanager
@@ -138,12 +141,75 @@ class ByHand:
             else:
                 await asyncio.sleep(1)
 
+    async def reconcile(
+        self, say: Say, *, dry_run: bool = False, grace: float = reconcile.GRACE_SECONDS
+    ) -> dict[str, Any]:
+        """Hold the mirror against a complete listing of the directory, and repair what differs (G5)."""
+        await self.client()
+        policy = Policy.REPORT if dry_run else Policy.REPAIR
+
+        def ask(work: Work) -> tuple[str, str]:
+            return reconcile.enqueue(work, policy, grace=grace), _job_in(work, reconcile.slot(work))
+
+        run_id, job_id = await self.write(ask)
+        return await self._followed(say, run_id, job_id)
+
+    async def approve(self, say: Say, run_id: str) -> dict[str, Any]:
+        """Carry out the removals of a held run, of those that are still true. Raises NotFound, NotPossible."""
+        await self.client()
+
+        def ask(work: Work) -> str:
+            reconcile.approve(work, run_id)
+            return _job_in(work, reconcile.approval_slot(run_id))
+
+        return await self._followed(say, run_id, await self.write(ask))
+
+    async def _followed(self, say: Say, run_id: str, job_id: str) -> dict[str, Any]:
+        """Carry a reconcile job out, or wait for who does, and say how far it is."""
+        steps = {reconcile.RECONCILE: reconcile.Reconciler(self.database, self.graph).step}
+        while True:
+            mine = await self.database.write(lambda connection: jobs.lease(connection, self.tenant.id, job_id))
+            task = asyncio.create_task(
+                asyncio.sleep(1) if mine is None else worker.carry_out(self.database, steps, mine)
+            )
+            while not (await asyncio.wait({task}, timeout=1))[0]:
+                job = await self._job(job_id)
+                say(f"{job.phase or 'waiting'} ({job.done})" if job is not None else "waiting")
+            await task
+            job = await self._job(job_id)
+            if job is None or job.finished_at is not None or job.failures:
+                return await self._result_of(run_id, None if job is None else job.error)
+
+    async def _result_of(self, run_id: str, error: str | None) -> dict[str, Any]:
+        return await self.database.read(lambda connection: _run(self._work(connection), run_id, error))
+
+    async def _job(self, job_id: str) -> Job | None:
+        return await self.database.read(lambda connection: jobs.find(self._work(connection), job_id))
+
+
+def _job_in(work: Work, slot: str) -> str:
+    job = jobs.unfinished(work, slot)
+    assert job is not None
+    return job.id
+
+
+def _run(work: Work, run_id: str, error: str | None) -> dict[str, Any]:
+    """Show a run: how it ended, what it compared, and what differs."""
+    run = reconciliations.find(work, run_id)
+    if run is None or run.state == reconciliations.State.LISTING:
+        return {"run_id": run_id, "state": "failed", "error": error or "Another run took its place.", "items": []}
+    shown = [
+        {**each.drift._asdict(), "outcome": each.outcome, "reason": each.reason}
+        for each in reconciliations.findings(work, run_id, limit=MOST_SHOWN)
+    ]
+    facts = {name: value for name, value in run._asdict().items() if name not in ("id", "connection_id", "cutoff")}
+    counts = reconciliations.counts(work, run_id)
+    return {"run_id": run.id, **facts, "error": error or run.error, "outcomes": counts, "items": shown}
+
 
 def _asked(work: Work) -> str:
     pull.enqueue(work)
-    job = jobs.unfinished(work, pull.slot(work))
-    assert job is not None
-    return job.id
+    return _job_in(work, pull.slot(work))
 
 
 def _result(job: Job | None) -> dict[str, Any]:
@@ -180,6 +246,8 @@ ACTIONS: dict[str, Act] = {
     "add": lambda hand, given, say: hand.add(given.object_id),
     "remove": lambda hand, given, say: hand.remove(given.object_id),
     "sync": lambda hand, given, say: hand.sync(say),
+    "reconcile": lambda hand, given, say: hand.reconcile(say, dry_run=given.dry_run),
+    "approve": lambda hand, given, say: hand.approve(say, given.run_id),
 }
 
 

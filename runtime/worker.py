@@ -13,8 +13,9 @@ from app_core.ids import new_correlation_id
 from app_core.jobs import Job, Progress
 from app_core.provisioning_log import Entry, Outcome
 from app_core.work import Actor, Source, Work
-from graph_fallback import pull
+from graph_fallback import pull, reconcile
 from graph_fallback.client import Graph
+from graph_fallback.tokens import GraphUnavailable
 from runtime import maintenance
 from runtime.settings import Settings
 
@@ -29,10 +30,11 @@ Step: TypeAlias = Callable[[Job], Awaitable[None]]
 
 
 def steps(database: Database, graph: Graph | None = None) -> dict[str, Step]:
-    """Say how the steps of each kind of job are taken; without Graph there are no pulls."""
+    """Say how the steps of each kind of job are taken; without Graph there are no pulls and no reconciliations."""
     known: dict[str, Step] = {follow.ISSUE: in_one_transaction(database, follow.issue_step)}
     if graph is not None:
         known[pull.PULL] = pull.Puller(database, graph).step
+        known[reconcile.RECONCILE] = reconcile.Reconciler(database, graph).step
     return known
 
 
@@ -110,5 +112,6 @@ async def carry_out(database: Database, known: Mapping[str, Step], job: Job) -> 
         logger.exception("job %s failed and will be tried again", job.id)
         # Sentences of ours name nothing personal; of others only the kind is kept.
         reason = error.sentence if isinstance(error, DomainError) else type(error).__name__
+        until = error.retry_at if isinstance(error, GraphUnavailable) else None
         failed = current or job
-        await database.write(lambda connection: jobs.postpone(connection, failed, reason))
+        await database.write(lambda connection: jobs.postpone(connection, failed, reason, until=until))

@@ -96,7 +96,7 @@ class Entra:
             "client_secret": self.client_secret,
             "scope": f"{self.url}/.default",
         }
-        return httpx.post(f"{self.url}/{tenant}/oauth2/v2.0/token", data={**asked, **form}, timeout=30)
+        return self.control.post(f"/{tenant}/oauth2/v2.0/token", data={**asked, **form})
 
     @contextlib.contextmanager
     def graph(self, tenant: str = "", token: str | None = None) -> Iterator[httpx.Client]:

@@ -53,6 +53,8 @@ class Settings(BaseModel):
     """What the metadata of a photo that is not there looks like."""
     consent: Literal["page", "grant", "deny"] = "grant"
     """What the administrator answers to the question for consent."""
+    roles_after_seconds: Annotated[float, Field(ge=0)] = 0
+    """How long after the consent tokens carry no permissions yet, by the directory's clock."""
     units_per_10s: Annotated[int, Field(ge=1)] | None = None
     """The quota of an application in a tenant, in resource units; None does not count."""
 
@@ -77,6 +79,7 @@ class Tenant:
     directory: Directory
     consents: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """Granted permissions by client id."""
+    consented_at: dict[str, float] = field(default_factory=dict)
     used_units: deque[tuple[float, int]] = field(default_factory=deque)
     closed_until: float = 0.0
     """Until when, on the loop's clock, requests are refused because of throttling."""
@@ -151,6 +154,14 @@ class Cloud:
     def consent(self, tenant: Tenant, application: Application, permissions: tuple[str, ...] | None = None) -> None:
         """Grant an application what it asks for, or what is given."""
         tenant.consents[application.client_id] = application.permissions if permissions is None else permissions
+        tenant.consented_at[application.client_id] = self.clock.seconds()
+
+    def granted(self, tenant: Tenant, application: Application) -> tuple[str, ...]:
+        """Give the permissions that a token carries now: those of a fresh consent take a while to arrive."""
+        since = self.clock.seconds() - tenant.consented_at.get(application.client_id, 0.0)
+        if since < self.settings.roles_after_seconds:
+            return ()
+        return tenant.consents.get(application.client_id, ())
 
     def change_settings(self, **changes: Any) -> Settings:
         """Change settings. Raises pydantic's ValidationError."""

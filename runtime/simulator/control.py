@@ -22,7 +22,7 @@ from runtime.simulator.cloud import Cloud, Settings
 from runtime.simulator.directory import Directory, DirectoryError, Entry, Kind
 from runtime.simulator.faults import Fault, FaultKind
 from runtime.simulator.pictures import drawn, uploaded
-from runtime.simulator.scim_push import Cycle, Job, Options, Push, Service
+from runtime.simulator.scim_push import Cycle, Job, Options, Push, Service, assigned_to
 from runtime.simulator.tokens import BadToken, Certificate
 
 JsonObject = dict[str, Any]
@@ -326,6 +326,7 @@ class Control:
         self.cloud.faults.clear()
         for tenant in self.cloud.tenants.values():
             tenant.closed_until = 0.0
+            tenant.used_units.clear()
         return {}
 
     def faults(self) -> JsonObject:
@@ -353,9 +354,11 @@ class Control:
         """
         owner = self.cloud.tenant(tenant)
         name = job or f"{owner.id} {tenant_url.partition('?')[0].rstrip('/')}"
-        found = self.service.job(name, owner, tenant_url, token, Options.model_validate(options))
+        chosen = Options.model_validate(options)
+        entries = assigned_to(owner.directory, subjects)
+        assigned_to(owner.directory, () if chosen.scope == "all" else chosen.scope)
+        found = self.service.job(name, owner, tenant_url, token, chosen)
         push = self.service.begin(found, cycle)
-        entries = [owner.directory.any(subject) for subject in subjects]
         running = asyncio.create_task(self.service.run(found, push, entries))
         self._tasks.add(running)
         running.add_done_callback(self._tasks.discard)
@@ -384,6 +387,11 @@ class Control:
         if name not in self.service.jobs:
             raise Refused(f"There is no job {name!r}.")
         return {"links": {key: link.target_id for key, link in self.service.jobs[name].links.items()}}
+
+    async def wait(self, *, seconds: Annotated[float, Field(ge=0, le=3600)]) -> JsonObject:
+        """Do nothing for a while, between the steps of a script."""
+        await asyncio.sleep(seconds)
+        return {}
 
     # ── Telling ──────────────────────────────────────────────────────────────────────────────────────────────────────
 

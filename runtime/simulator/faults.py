@@ -8,10 +8,11 @@ from enum import StrEnum
 
 
 class FaultKind(StrEnum):
-    """The ways in which an answer can fail or mislead."""
+    """The ways in which an answer can fail or mislead. The login face knows slow, timeout, throttle and error."""
 
     THROTTLE = "throttle"
-    """429 with Retry-After; what asks again before that is refused again, and counted as impatient."""
+    """429 with Retry-After; what asks again before that is refused again, and counted as impatient. (Requests that were
+    under way already when it began count as well: a client that makes one at a time is exact.)"""
     ERROR = "error"
     """A 5xx (`status`), with `retry_after` when given, in Graph's form or as a gateway's page (`html`)."""
     SLOW = "slow"

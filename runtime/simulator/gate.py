@@ -1,6 +1,7 @@
 """What stands before Graph's handlers: the access token, throttling, and the faults that refuse a request."""
 
 import asyncio
+import math
 from collections.abc import Callable, Mapping
 
 from runtime.simulator.cloud import Cloud, Tenant
@@ -49,7 +50,7 @@ def refuse_while_closed(cloud: Cloud, tenant: Tenant) -> None:
     left = tenant.closed_until - asyncio.get_running_loop().time()
     if left > 0:
         cloud.counters["impatient"] += 1
-        raise too_many(tenant, str(max(1, round(left))))
+        raise too_many(tenant, str(math.ceil(left)))
 
 
 def spend(cloud: Cloud, tenant: Tenant, units: int) -> dict[str, str]:
@@ -66,7 +67,7 @@ def spend(cloud: Cloud, tenant: Tenant, units: int) -> dict[str, str]:
     if total > quota:
         left = used[0][0] + WINDOW - now if used else WINDOW
         tenant.closed_until = now + left
-        raise too_many(tenant, str(max(1, round(left))))
+        raise too_many(tenant, str(math.ceil(left)))
     used.append((now, units))
     if total > 0.8 * quota:
         headers["x-ms-throttle-limit-percentage"] = f"{total / quota:.2f}"

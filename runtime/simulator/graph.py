@@ -65,7 +65,9 @@ async def respond(cloud: Cloud, incoming: Incoming) -> Answer:
     try:
         tenant, roles = gate.caller_of(cloud, incoming.headers)
         tenant_id = tenant.id
-        gate.refuse_while_closed(cloud, tenant)
+        if not incoming.in_batch:
+            # The parts of a batch are judged one by one: none of them could know of the others.
+            gate.refuse_while_closed(cloud, tenant)
         call = Call(cloud, incoming, tenant, roles, struck)
         gate.refuse_by_fault(call)
         units = gate.spend(cloud, tenant, _units(call, route))

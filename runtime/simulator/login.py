@@ -247,7 +247,7 @@ def application_token(cloud: Cloud, tenant: Tenant, application: Application, au
             "oid": _pairwise(application.client_id, tenant.id),
             "sub": _pairwise(application.client_id, tenant.id),
             "tid": tenant.id,
-            "roles": list(tenant.consents.get(application.client_id, ())),
+            "roles": list(cloud.granted(tenant, application)),
             "uti": cloud.new_secret(),
             "ver": "1.0",
         }

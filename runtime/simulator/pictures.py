@@ -39,7 +39,7 @@ def drawn(seed: str, size: int = 240) -> Photo:
 
 
 def uploaded(content: bytes) -> Photo:
-    """Take a photo as bytes. Raises ValueError for what is neither PNG nor JPEG."""
+    """Take a photo as bytes; a JPEG is said to be 240 × 240. Raises ValueError for what is neither PNG nor JPEG."""
     if content.startswith(b"\x89PNG\r\n\x1a\n") and len(content) >= 24:
         width, height = struct.unpack(">II", content[16:24])
         return Photo(content, "image/png", width, height)

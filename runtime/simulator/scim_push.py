@@ -13,6 +13,8 @@ the other end changed by itself: what it cannot know, it does not send.
 
 import asyncio
 import base64
+import functools
+import ssl
 import uuid
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,7 +27,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from runtime.simulator import login, mapping
 from runtime.simulator.cloud import Cloud, Tenant
-from runtime.simulator.directory import Entry, Kind
+from runtime.simulator.directory import Directory, Entry, Kind
 from runtime.simulator.mapping import ExternalId, JsonObject, ManagerForm, Mapped, Style
 
 HOUR = 3600.0
@@ -34,6 +36,8 @@ FIRST_RETRIES = (6 * HOUR, 12 * HOUR, 24 * HOUR)
 GIVEN_UP_AFTER = 28 * 24 * HOUR
 FLAG = Style.FLAG.value
 MOST_MEMBERS_ON_DEMAND = 5
+MOST_PUSHES = 500
+"""Records of cycles that are kept."""
 MEDIA_TYPE = "application/scim+json; charset=utf-8"
 
 T = TypeVar("T")
@@ -79,6 +83,8 @@ class Options(BaseModel):
     retry_seconds: list[float] = list(FIRST_RETRIES)
     """When a failure is tried again, counted from the first one; the last one repeats."""
     oauth: OAuth | None = None
+    keep_exchanges: int = Field(default=20_000, ge=0)
+    """How many requests of a cycle are kept with their bodies; all are counted."""
 
 
 @dataclass(slots=True)
@@ -124,6 +130,8 @@ class Job:
     in_scope: set[str] = field(default_factory=set)
     quarantine: str | None = None
     access_token: str | None = None
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """One cycle at a time."""
 
 
 class Failed(Exception):
@@ -162,6 +170,7 @@ class Push:
     cycle: Cycle
     state: Literal["running", "done", "quarantined"] = "running"
     reason: str = ""
+    requests: int = 0
     actions: list[JsonObject] = field(default_factory=list)
     exchanges: list[Exchange] = field(default_factory=list)
 
@@ -182,7 +191,7 @@ class Push:
             "cycle": self.cycle,
             "state": self.state,
             "reason": self.reason,
-            "requests": len(self.exchanges),
+            "requests": self.requests,
             "done": counts,
             "failures": [line for line in self.actions if line["status"] == "failure"],
             "escrows": {
@@ -220,11 +229,13 @@ class Service:
         """Open the record of a cycle."""
         push = Push(str(uuid.uuid4()), job.id, cycle)
         self.pushes[push.id] = push
+        while len(self.pushes) > MOST_PUSHES:
+            del self.pushes[next(iter(self.pushes))]
         return push
 
     async def run(self, job: Job, push: Push, subjects: Sequence[Entry] = ()) -> Push:
         """Carry a cycle out."""
-        async with _client(job) as client:
+        async with job.turn, _client(job) as client:
             try:
                 await _Run(self.cloud, job, push, client).cycle(subjects)
                 push.state, job.quarantine = "done", None
@@ -233,10 +244,16 @@ class Service:
         return push
 
 
+@functools.cache
+def _trusted() -> ssl.SSLContext:
+    """Give the certificates that are trusted; reading them takes longer than most cycles."""
+    return httpx.create_ssl_context(trust_env=False)
+
+
 def _client(job: Job) -> httpx.AsyncClient:
     limits = httpx.Limits(max_connections=job.options.concurrency)
     timeout = httpx.Timeout(job.options.timeout, pool=None)
-    client = httpx.AsyncClient(timeout=timeout, limits=limits, trust_env=False)
+    client = httpx.AsyncClient(verify=_trusted(), timeout=timeout, limits=limits, trust_env=False)
     # Entra has been seen without one, and a firewall that wants one breaks the connection test.
     del client.headers["user-agent"]
     return client
@@ -294,7 +311,7 @@ class _Run:
         users, groups = self.directory.live[Kind.USER], self.directory.live[Kind.GROUP]
         if self.options.scope == "all":
             return {*users, *groups}
-        assigned = {self.directory.any(reference).id for reference in self.options.scope}
+        assigned = {entry.id for entry in assigned_to(self.directory, self.options.scope)}
         direct = {member for key in assigned if key in groups for member in groups[key].members}
         return (assigned & {*users, *groups}) | (direct & users.keys())
 
@@ -388,9 +405,9 @@ class _Run:
 
     async def _export_manager(self, key: str) -> None:
         """Send the manager, once they are known at the other end themselves; that somebody has none is never sent."""
-        user, link = self.directory.entries[key], self.job.links.get(key)
-        manager = self.job.links.get(user.manager_id or "")
-        if link is None or manager is None or link.manager == manager.target_id:
+        user, link = self.directory.live[Kind.USER].get(key), self.job.links.get(key)
+        manager = None if user is None else self.job.links.get(user.manager_id or "")
+        if user is None or link is None or manager is None or link.manager == manager.target_id:
             return
         if self.options.reference_checks:
             there = f'id eq "{link.target_id}" and manager eq "{manager.target_id}"'
@@ -465,10 +482,10 @@ class _Run:
 
     async def _export_some_members(self, key: str) -> None:
         """Send a few members, as provision on demand does."""
-        group = self.directory.live[Kind.GROUP][key]
-        known = [each for each in group.members if each in self.job.links][:MOST_MEMBERS_ON_DEMAND]
-        if key in self.job.links:
-            await self._send_members(group, "add", known)
+        group = self.directory.live[Kind.GROUP].get(key)
+        if group is not None and key in self.job.links:
+            known = [each for each in group.members if each in self.job.links]
+            await self._send_members(group, "add", known[:MOST_MEMBERS_ON_DEMAND])
 
     async def _send_members(self, group: Entry, verb: Literal["add", "remove"], keys: Sequence[str]) -> None:
         size = self.options.members_per_patch
@@ -602,7 +619,9 @@ class _Line:
     ) -> JsonObject:
         """Send a request and write it down; give the answer's body. Raises Failed, Quarantined."""
         exchange = Exchange(method, path, body, None, None, about)
-        self.push.exchanges.append(exchange)
+        self.push.requests += 1
+        if len(self.push.exchanges) < self.job.options.keep_exchanges:
+            self.push.exchanges.append(exchange)
         headers = {"Authorization": f"Bearer {await self._token()}", "Accept": "application/scim+json"}
         content = None
         if body is not None:
@@ -659,6 +678,11 @@ class _Line:
         if not isinstance(token, str):
             raise Quarantined("The token endpoint gave no access token.")
         return token
+
+
+def assigned_to(directory: Directory, references: Iterable[str]) -> list[Entry]:
+    """Find what is assigned to an application; what is gone for good is left out. Raises DirectoryError."""
+    return [directory.any(reference) for reference in references if reference not in directory.graves]
 
 
 def _forget(job: Job, *, links: bool) -> None:

@@ -6,10 +6,12 @@ import asyncio
 import base64
 import contextlib
 import json
+import ssl
 import threading
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -103,7 +105,7 @@ Script = Callable[[Asked], Reply]
 class Entra:
     """Both faces on one socket. `graph` answers what comes under /v1.0, `token` the token endpoint."""
 
-    def __init__(self) -> None:
+    def __init__(self, certificate: Path | None = None) -> None:
         self.asked: list[Asked] = []
         self.token_requests: list[Asked] = []
         self.issued: list[str] = []
@@ -114,6 +116,11 @@ class Entra:
         self.metadata: Script = self.configuration
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self.url = f"http://127.0.0.1:{self._server.server_port}"
+        if certificate is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
+            self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
+            self.url = f"https://localhost:{self._server.server_port}"
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
         self._thread.start()
 
@@ -190,8 +197,9 @@ class Entra:
 
 
 @contextlib.contextmanager
-def entra_running() -> Iterator[Entra]:
-    running = Entra()
+def entra_running(certificate: Path | None = None) -> Iterator[Entra]:
+    """Run one; with a certificate (PEM, with its key) it speaks https, as `localhost`."""
+    running = Entra(certificate)
     try:
         yield running
     finally:

@@ -25,6 +25,7 @@ from graph_fallback.client import (
     Graph,
     GraphClient,
     NotInDirectory,
+    Part,
     Throttled,
     error_code,
     new_http,
@@ -720,6 +721,11 @@ def test_a_batch_that_is_not_served_is_given_up(entra: Entra, clock: StillClock,
 
     with pytest.raises(GraphUnavailable, match="1 of 1 requests of a batch"):
         asking(entra, lambda client: client.batch(["/users/0"]), clock)
+
+
+def test_a_part_that_is_no_base64_has_no_bytes() -> None:
+    """Nothing is made of what cannot be read."""
+    assert [b"ab", None, None] == [Part(200, body).data for body in ("YWI=", "no base64!", {"a": 1})]
 
 
 def test_an_empty_batch_asks_nothing(entra: Entra) -> None:

@@ -158,6 +158,18 @@ def test_an_endless_list_ends(entra: Entra) -> None:
     assert 10 == len(entra.asked)
 
 
+def test_one_page_of_a_round(entra: Entra) -> None:
+    """For whoever takes a page a step: it has a link to remember, or is refused."""
+    book(entra, {"value": objects("1")}, {"value": objects("2")})
+
+    first = asking(entra, lambda client: pages.delta_page(client, USERS_DELTA, minimal=True))
+
+    assert first.next_link == first.link is not None
+    assert "return=minimal" == entra.asked[0].headers["prefer"]
+    with pytest.raises(ListingBroken):
+        asking(entra, lambda client: pages.delta_page(client, first.link or ""))
+
+
 def test_a_complete_list(entra: Entra) -> None:
     """A list ends where no next page is named."""
     book(entra, {"value": objects("1"), "@odata.count": 2}, {"value": objects("2")})

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import json
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from pathlib import Path
 from typing import TypeVar
 
 import pytest
@@ -23,6 +25,7 @@ from graph_fallback.tokens import (
     EntraTokens,
     GraphRefused,
     Interrupted,
+    Login,
     MissingPermission,
     NotConsented,
     UnknownDirectory,
@@ -198,10 +201,10 @@ def decoded(part: str) -> dict[str, str]:
     return found
 
 
-def a_certificate() -> tuple[rsa.RSAPrivateKey, x509.Certificate, str]:
+def a_certificate(host: str = "scim-server") -> tuple[rsa.RSAPrivateKey, x509.Certificate, str]:
     """A key and a certificate of it, and both as PEM."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "scim-server")])
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, host)])
     certificate = (
         x509.CertificateBuilder()
         .subject_name(name)
@@ -210,11 +213,50 @@ def a_certificate() -> tuple[rsa.RSAPrivateKey, x509.Certificate, str]:
         .serial_number(1)
         .not_valid_before(datetime(2026, 1, 1, tzinfo=UTC))
         .not_valid_after(datetime(2046, 1, 1, tzinfo=UTC))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
         .sign(key, hashes.SHA256())
     )
     kind = serialization.PrivateFormat.PKCS8
     private = key.private_bytes(serialization.Encoding.PEM, kind, serialization.NoEncryption())
     return key, certificate, (private + certificate.public_bytes(serialization.Encoding.PEM)).decode()
+
+
+def test_a_login_over_https(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As Entra is: nothing is rewritten, and its certificate is looked at."""
+    (tmp_path / "server.pem").write_text(a_certificate("localhost")[2])
+    with entra_running(tmp_path / "server.pem") as entra:
+        with pytest.raises(Interrupted, match="ConnectError"):
+            with_tokens(entra, lambda tokens: tokens.token(DIRECTORY))
+
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "server.pem"))
+        token = with_tokens(entra, lambda tokens: tokens.token(DIRECTORY))
+
+        assert [token.secret] == entra.issued
+        assert f"/{DIRECTORY}/oauth2/v2.0/token" == entra.token_requests[0].path
+
+
+@pytest.mark.parametrize(
+    ("login", "address", "taken"),
+    [
+        ("https://login.chinacloudapi.cn", "https://login.partner.microsoftonline.cn/x/oauth2/v2.0/token", True),
+        ("https://login.microsoftonline.com", "https://login.microsoftonline.com/x/oauth2/v2.0/token", True),
+        ("https://login.microsoftonline.com", "https://login.microsoftonline.com:444/x", False),
+        ("https://login.microsoftonline.com", "https://login.microsoftonline.com.evil.example/x", False),
+        ("https://login.microsoftonline.com", "http://login.microsoftonline.com/x", False),
+        ("https://login.microsoftonline.com", "https://me@login.microsoftonline.com/x", False),
+        ("https://login.microsoftonline.com", "https://127.0.0.1/x", False),
+        ("https://login.example.com", "https://login.microsoftonline.com/x", False),
+        ("http://127.0.0.1:9000", "https://localhost:9000/x", True),
+    ],
+)
+def test_which_hosts_may_see_the_credential(login: str, address: str, taken: bool) -> None:
+    """The login's own, and Microsoft's other names for it: the metadata of 21Vianet's login names another one."""
+    with contextlib.closing(Login(login)) as http:
+        if taken:
+            assert address.partition("://")[2] == str(http._checked(address)).partition("://")[2]
+            return
+        with pytest.raises(GraphRefused):
+            http._checked(address)
 
 
 # Refusals -----------------------------------------------------------------------------------------------------------
@@ -338,7 +380,13 @@ def test_an_unreachable_login_is_an_interruption() -> None:
 
 
 @pytest.mark.parametrize(
-    "endpoint", ["https://evil.example/token", "https://login.microsoftonline.com/x/token", "ftp://127.0.0.1/token"]
+    "endpoint",
+    [
+        "https://evil.example/token",
+        "https://login.microsoftonline.com/x/token",
+        "https://127.0.0.1:port/x/token",
+        "ftp://127.0.0.1/token",
+    ],
 )
 def test_the_credential_goes_to_the_login_only(entra: Entra, endpoint: str) -> None:
     """Metadata that sends the secret to another host is not followed."""

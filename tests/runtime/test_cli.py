@@ -53,6 +53,8 @@ COMMANDS = [
     ["graph", "add"],
     ["graph", "remove"],
     ["graph", "sync"],
+    ["graph", "reconcile"],
+    ["graph", "approve"],
     ["migrate"],
     ["backup"],
     ["tenant"],

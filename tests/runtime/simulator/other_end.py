@@ -6,12 +6,14 @@ import contextlib
 import json
 import re
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs
 
+ENTERPRISE = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"
 LIST_RESPONSE = "urn:ietf:params:scim:api:messages:2.0:ListResponse"
 
 
@@ -46,6 +48,8 @@ class OtherEnd:
     matches: dict[str, dict[str, Any]] = field(default_factory=dict)
     """What a filter finds, by its text."""
     failures: list[Failure] = field(default_factory=list)
+    delay: float = 0.0
+    """Seconds before each answer."""
 
     def fail(self, method: str, target: str, status: int, body: str = "", times: int = 1) -> None:
         """Answer requests that fit with a status instead."""
@@ -82,6 +86,10 @@ class OtherEnd:
     def _create(self, collection: str, body: dict[str, Any]) -> dict[str, Any]:
         key = f"{collection[0].lower()}{sum(each.startswith(collection[0].lower()) for each in self.stored) + 1}"
         self.stored[key] = {**body, "id": key}
+        enterprise = body.get(ENTERPRISE, {})
+        if isinstance(enterprise.get("manager"), str):
+            # It comes as a text, and can be read by Entra only as an object.
+            self.stored[key][ENTERPRISE] = {**enterprise, "manager": {"value": enterprise["manager"]}}
         return self.stored[key]
 
 
@@ -104,6 +112,7 @@ def listening() -> Iterator[OtherEnd]:
             headers = {name.lower(): value for name, value in self.headers.items()}
             request = Received(self.command, self.path, headers, json.loads(raw) if is_json and raw else raw or None)
             end.received.append(request)
+            time.sleep(end.delay)
             status, body = end.answer(request)
             content = body.encode()
             self.send_response(status)
@@ -120,7 +129,7 @@ def listening() -> Iterator[OtherEnd]:
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         server.daemon_threads = True
         end.url = f"http://127.0.0.1:{server.server_port}/scim"
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         try:
             yield end

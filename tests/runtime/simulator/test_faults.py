@@ -204,7 +204,12 @@ def test_login_can_fail(contoso: EntraTenant) -> None:
     """The token endpoint has faults of its own."""
     contoso.entra.do("fault", kind="error", face="login", path="/token", status=503, count=1)
 
+    contoso.entra.do("fault", kind="throttle", face="login", retry_after=3, skip=1)
+    contoso.entra.do("fault", kind="timeout", face="login", seconds=0.1, skip=1)
+
     assert 503 == contoso.entra.token(contoso.id).status_code
+    with pytest.raises(httpx.RemoteProtocolError):
+        contoso.entra.token(contoso.id)
     assert 200 == contoso.entra.token(contoso.id).status_code
 
 

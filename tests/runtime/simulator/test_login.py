@@ -301,6 +301,19 @@ def test_consent_is_given(contoso: EntraTenant, browser: httpx.Client) -> None:
     assert 200 == contoso.entra.token(contoso.id).status_code
 
 
+def test_permissions_arrive_late(contoso: EntraTenant, browser: httpx.Client) -> None:
+    """For a while after the consent a token is given, and opens nothing."""
+    contoso.do("revoke_consent", client_id=contoso.entra.client_id)
+    contoso.entra.do("settings", roles_after_seconds=60)
+    browser.get(f"/{contoso.id}/v2.0/adminconsent", params=consent_query(contoso))
+
+    with contoso.graph() as graph:
+        assert 403 == graph.get("/users").status_code
+    contoso.entra.do("advance_clock", seconds=61)
+    with contoso.graph() as graph:
+        assert 200 == graph.get("/users").status_code
+
+
 def test_consent_is_refused(contoso: EntraTenant, browser: httpx.Client) -> None:
     """`admin_consent=True` is in the answer all the same: only `error` tells."""
     contoso.do("revoke_consent", client_id=contoso.entra.client_id)
