@@ -251,9 +251,14 @@ def _after_members(work: Work, group_id: str, added: Sequence[str], removed: Seq
         people.lock_many(work, left)
         seats.release_unneeded(work, cards.pause_of(work, left))
     if len(added) > AT_ONCE:
-        jobs.enqueue(work, ISSUE, f"{ISSUE}:{group_id}", {"group_id": group_id}, total=len(added))
+        _ask_for_cards(work, group_id, directory.count_members(work, group_id))
     else:
         settle(work, people.of_users(work, added))
+
+
+def _ask_for_cards(work: Work, group_id: str, total: int) -> None:
+    """Leave the cards of a group's people to the worker; a job that runs already starts over with all of them."""
+    jobs.enqueue(work, ISSUE, f"{ISSUE}:{group_id}", {"group_id": group_id}, total=total)
 
 
 # After an assignment ------------------------------------------------------------------------------------------------
@@ -267,7 +272,7 @@ def after_assignment(work: Work, template_id: str, added: Sequence[str], removed
     for group_id in added:
         count = directory.count_members(work, group_id)
         if count > AT_ONCE:
-            jobs.enqueue(work, ISSUE, f"{ISSUE}:{group_id}", {"group_id": group_id}, total=count)
+            _ask_for_cards(work, group_id, count)
         else:
             settle(work, [str(row[0]) for row in work.rows(PEOPLE_OF_GROUP, group_id=group_id, after="", limit=BATCH)])
 

@@ -85,13 +85,14 @@ async def run(database: Database, known: Mapping[str, Step]) -> None:
     while True:
         try:
             job = await database.write(lambda connection: jobs.claim(connection, list(known)))
+            if job is not None:
+                await carry_out(database, known, job)
         except Exception:
-            logger.exception("the worker found no work; it will look again")
+            # The database is away: a lease that we hold runs out, and whoever looks then goes on.
+            logger.exception("the worker could not go on; it will look again")
             job = None
         if job is None:
             await asyncio.sleep(PAUSE)
-        else:
-            await carry_out(database, known, job)
 
 
 async def carry_out(database: Database, known: Mapping[str, Step], job: Job) -> None:

@@ -30,7 +30,9 @@ STOP_SECONDS = 30
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--soak", action="store_true", help="run the tests marked slow as well")
     parser.addoption(
-        "--half", choices=HALVES, help="only the tests on PostgreSQL, or only the others: `./run test` runs both at once"
+        "--half",
+        choices=HALVES,
+        help="only the tests on PostgreSQL, or only the others: `./run test` runs both at once",
     )
 
 

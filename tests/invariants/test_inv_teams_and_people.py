@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 from sqlalchemy import ForeignKeyConstraint
 
-from app_core import clock, jobs
+from app_core import clock, connections, jobs, reconciliations, tenants
 from app_core.db import Connection
+from app_core.ids import new_id
+from app_core.reconciliations import Drift, Finding, Outcome, Policy
 from app_core.work import Actor, Source, Work
 from tests.answers import change, ok, read, refused, unique, values
 from tests.api import Company, MakeCompany, companies, problem
@@ -48,8 +50,12 @@ def furnish(database_url: str, company: Company) -> None:
     company.news()
 
     def job(connection: Connection) -> None:
-        work = Work(connection, company.tenant_id, "", Actor(Source.SYSTEM, "test"), "test", clock.now())
+        directory_id = connections.first_of(connection, tenants.find(connection, company.tenant_id))
+        work = Work(connection, company.tenant_id, directory_id, Actor(Source.SYSTEM, "test"), "test", clock.now())
         jobs.enqueue(work, "none", f"none:{uuid.uuid4()}", {})
+        run_id, drift = new_id(), Drift("user_gone", "someone", None, "Why.", "Repair.")
+        reconciliations.begin(work, run_id, Policy.REPORT, work.now)
+        reconciliations.add(work, run_id, [Finding(0, drift, Outcome.REPORTED, None)])
 
     in_core(database_url, lambda database: database.write(job))
 
