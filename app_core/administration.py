@@ -204,7 +204,7 @@ def reactivate_card(work: Work, card_id: str) -> Card:
         raise NotPossible("The card is not paused.")
     _keep(work, people.lock(work, card.person_id))
     cards.reactivate(work, card)
-    seats.settle(work, [card.person_id])
+    follow.settle(work, [card.person_id])
     return cards.lock(work, card_id)
 
 

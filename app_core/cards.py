@@ -187,6 +187,18 @@ PAUSE_OF_TEMPLATES = _pausing(OF_TEMPLATES)
 SAY_WHY = Statement(
     update(K).where(OF_TENANT, OF_PEOPLE, K.c.state == "paused", K.c.pause_reason != REASON).values(pause_reason=REASON)
 )
+# What leads people to cards stays until the transaction ends: whoever takes an assignment away waits, and then pauses.
+HOLD_REASONS = Statement(
+    select(A.c.template_id)
+    .select_from(
+        P.join(M, and_(M.c.tenant_id == P.c.tenant_id, M.c.user_id == P.c.directory_user_id)).join(
+            A, and_(A.c.tenant_id == M.c.tenant_id, A.c.group_id == M.c.group_id)
+        )
+    )
+    .where(P.c.tenant_id == tenant, among(P.c.id, "person_ids"))
+    .order_by(A.c.template_id, A.c.group_id)
+    .with_for_update(read=True, of=A)
+)
 LOCK_OWNERS = Statement(
     select(P.c.id)
     .where(
@@ -286,6 +298,12 @@ DELETE_OF_PERSON = Statement(delete(K).where(OF_TENANT, K.c.person_id == bindpar
 COUNT_OF_TEMPLATE = Statement(select(func.count()).where(OF_TENANT, K.c.template_id == bindparam("template_id")))
 
 # Follow -------------------------------------------------------------------------------------------------------------
+
+
+def hold_reasons(work: Work, person_ids: Sequence[str]) -> None:
+    """Hold the assignments that lead some people to cards: before the people themselves, as who unassigns does."""
+    if work.connection.far:
+        work.rows(HOLD_REASONS, person_ids=list(person_ids))
 
 
 def settle(work: Work, person_ids: Sequence[str]) -> bool:

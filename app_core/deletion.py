@@ -129,7 +129,8 @@ def delete_card(work: Work, card_id: str) -> None:
         raise NotPossible("The card follows its groups and is not paused: take the person out of them first.")
     cards.remove(work, card)
     if card.person_id is not None:
-        seats.release_unneeded(work, [card.person_id])
+        # Where a group leads to one, there is a new one: without the edits of the old.
+        follow.settle(work, [card.person_id])
 
 
 def hold_card(work: Work, card_id: str) -> Card:

@@ -38,6 +38,7 @@ tenant = directory.tenant
 def settle(work: Work, person_ids: Sequence[str]) -> None:
     """Make the cards and seats of some people what they should be."""
     if person_ids:
+        cards.hold_reasons(work, person_ids)
         people.lock_many(work, person_ids)
         cards.settle(work, person_ids)
         seats.settle(work, person_ids)
