@@ -79,7 +79,7 @@ class CardRow(SQLModel, table=True):
             sqlite_where=text("origin = 'assigned'"),
             postgresql_where=text("origin = 'assigned'"),
         ),
-        Index("ix_card_person_id", "tenant_id", "person_id"),
+        Index("ix_card_person_id", "tenant_id", "person_id", "template_id"),
         Index("ix_card_template_id", "tenant_id", "template_id", "id"),
     )
 

@@ -519,7 +519,7 @@ def open_sqlite(path: str) -> sqlite3.Connection:
 
 
 # What an index entry may share with many others: a tenant's whole data, a connection's, an attribute's, a kind's.
-COARSE = frozenset({"tenant_id", "connection_id", "attribute", "kind", "type_key", "source", "outcome"})
+COARSE = frozenset({"tenant_id", "connection_id", "template_id", "attribute", "kind", "type_key", "source", "outcome"})
 MANY, SOME = 1_000_000, 10
 
 

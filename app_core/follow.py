@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import orjson
-from sqlalchemy import and_, bindparam, exists, literal, or_, select
+from sqlalchemy import Integer, and_, bindparam, exists, literal, or_, select
 from sqlalchemy.sql.elements import ColumnElement
 
 from app_core import activation, cards, directory, jobs, people, seats, teams
@@ -278,25 +278,26 @@ def after_assignment(work: Work, template_id: str, added: Sequence[str], removed
             settle(work, [str(row[0]) for row in work.rows(PEOPLE_OF_GROUP, group_id=group_id, after="", limit=BATCH)])
 
 
+# In the order of the members' own key: a step reads its people, and not the group.
 PEOPLE_OF_GROUP = Statement(
-    select(P.c.id)
-    .select_from(P.join(M, and_(M.c.tenant_id == P.c.tenant_id, M.c.user_id == P.c.directory_user_id)))
+    select(P.c.id, M.c.user_id)
+    .select_from(M.join(P, and_(P.c.tenant_id == M.c.tenant_id, P.c.directory_user_id == M.c.user_id)))
     .where(
-        P.c.tenant_id == tenant,
+        M.c.tenant_id == tenant,
         M.c.group_id == bindparam("group_id", type_=KeyText),
-        P.c.id > bindparam("after", type_=KeyText),
+        M.c.user_id > bindparam("after", type_=KeyText),
     )
-    .order_by(P.c.id)
-    .limit(bindparam("limit"))
+    .order_by(M.c.user_id)
+    .limit(bindparam("limit", type_=Integer()))
 )
 
 
 def issue_step(work: Work, job: Job) -> Progress:
     """Issue the cards of the next people of a group: one step of the worker."""
     group_id = str(job.arguments()["group_id"])
-    found = [str(row[0]) for row in work.rows(PEOPLE_OF_GROUP, group_id=group_id, after=job.cursor, limit=BATCH)]
-    settle(work, found)
-    return Progress(found[-1] if len(found) == BATCH else None, len(found), "issuing cards")
+    found = work.rows(PEOPLE_OF_GROUP, group_id=group_id, after=job.cursor, limit=BATCH)
+    settle(work, [str(row[0]) for row in found])
+    return Progress(str(found[-1][1]) if len(found) == BATCH else None, len(found), "issuing cards")
 
 
 # After a refusal ----------------------------------------------------------------------------------------------------

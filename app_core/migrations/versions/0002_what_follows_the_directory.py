@@ -315,7 +315,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("slug", name=op.f("uq_card_slug")),
     )
     with op.batch_alter_table("card", schema=None) as batch_op:
-        batch_op.create_index("ix_card_person_id", ["tenant_id", "person_id"], unique=False)
+        batch_op.create_index("ix_card_person_id", ["tenant_id", "person_id", "template_id"], unique=False)
         batch_op.create_index("ix_card_template_id", ["tenant_id", "template_id", "id"], unique=False)
         batch_op.create_index(
             "uq_card_assigned",
