@@ -173,7 +173,7 @@ def test_a_dry_run_changes_nothing(joined: Joined) -> None:
     ],
     ids=["expired", "foreign", "cut-short", "forbidden", "unreadable"],
 )
-def test_a_listing_that_breaks_off_removes_nothing(
+def test_inv_06_a_listing_that_breaks_off_removes_nothing(
     joined: Joined, monkeypatch: pytest.MonkeyPatch, fault: dict[str, Any]
 ) -> None:
     """Absence proves something in a complete listing only (invariant 6); one that only looks complete removes nobody."""
@@ -197,7 +197,7 @@ def test_a_listing_that_breaks_off_removes_nothing(
         assert result["error"]
 
 
-def test_a_fifth_and_more_waits_for_approval(joined: Joined) -> None:
+def test_inv_06_a_fifth_and_more_waits_for_approval(joined: Joined) -> None:
     """21 % removals are held, others of the run are repaired; approved, just these go, of those that are still true."""
     people = [joined.there.user(f"p{at}", displayName=f"P {at}", accountEnabled=True) for at in range(57)]
     joined.sync()
