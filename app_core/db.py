@@ -427,6 +427,8 @@ class PostgresConnection:
 
     def __init__(self, raw: "asyncpg.Connection[Any]") -> None:
         self.raw = raw
+        self.changed = 1
+        """About how many rows were written: the planner must hear of many."""
 
     def rows(self, statement: Statement, params: Params) -> Sequence[Row]:
         """Run a statement and give all rows it returns."""
@@ -444,12 +446,15 @@ class PostgresConnection:
         """Run a statement and give the number of rows it changed."""
         compiled = statement.compiled(self.dialect)
         status: str = self._wait(self.raw.execute(compiled.sql, *_arguments(compiled, params)))
-        return int(status.rpartition(" ")[2] or 0)
+        count = int(status.rpartition(" ")[2] or 0)
+        self.changed += count
+        return count
 
     def run_many(self, statement: Statement, params: Sequence[Params]) -> None:
         """Run a statement once for each set of parameters."""
         compiled = statement.compiled(self.dialect)
         self._wait(self.raw.executemany(compiled.sql, [_arguments(compiled, each) for each in params]))
+        self.changed += len(params)
 
     def run_together(self, steps: Sequence[tuple[Statement, Params]]) -> list[int]:
         """Run writes that do not see each other in one trip."""
@@ -674,9 +679,7 @@ class PostgresDatabase:
         """
         for attempt in itertools.count(1):
             try:
-                value = await self._once(job)
-                self._count_write()
-                return value
+                return await self._once(job)
             except (asyncpg.DeadlockDetectedError, asyncpg.SerializationError) as error:
                 if attempt == self.ATTEMPTS:
                     logger.warning("a write was given up after %d attempts: %s", attempt, type(error).__name__)
@@ -692,7 +695,8 @@ class PostgresDatabase:
         async with self._pool.acquire() as raw:
             await raw.execute("BEGIN")
             try:
-                value: T = await greenlet_spawn(job, PostgresConnection(raw))
+                connection = PostgresConnection(raw)
+                value: T = await greenlet_spawn(job, connection)
             except BaseException:
                 await raw.execute("ROLLBACK")
                 raise
@@ -700,14 +704,15 @@ class PostgresDatabase:
                 await raw.execute("COMMIT")
             except asyncpg.IntegrityConstraintViolationError as error:
                 raise Violation("unique", str(error.constraint_name)) from error
+            self._count_write(connection.changed)
             return value
 
-    def _count_write(self) -> None:
+    def _count_write(self, rows: int) -> None:
         """Have statistics taken as the tables fill: after 200 writes of this process, 400, 800 and so on.
 
         A plan made on empty tables takes any index that starts with the tenant, and autovacuum looks once a minute.
         """
-        self._writes += 1
+        self._writes += rows
         if self._writes >= self._analyze_at and (self._analysis is None or self._analysis.done()):
             self._analyze_at = self._writes * 2
             self._analysis = asyncio.create_task(self._analyze())

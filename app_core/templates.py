@@ -101,7 +101,7 @@ ITS_ROWS = (A.c.tenant_id == tenant, A.c.template_id == bindparam("template_id")
 
 FIND = Statement(select(*TEMPLATE).where(*THE_TEMPLATE))
 # An assignment refers to the row that is held here: nobody assigns a group while what the fields are is decided.
-LOCK = Statement(select(*TEMPLATE).where(*THE_TEMPLATE).with_for_update())
+LOCK = Statement(select(*TEMPLATE).where(*THE_TEMPLATE).with_for_update(key_share=True))
 INSERT = Statement(
     insert(E).values(
         tenant_id=tenant,

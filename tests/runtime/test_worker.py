@@ -183,7 +183,8 @@ def job_of(api: httpx.Client) -> dict[str, Any]:
 )
 def test_the_server_ends_in_the_middle(own_database: str, tmp_path: Path, end: str, steps: int) -> None:
     """What a step did is kept with how far it came; the next server goes on from there, and nobody gets two cards."""
-    members = steps * follow.BATCH + 50
+    # Enough for the test to see the middle: a step takes 20 ms on SQLite, three times that on PostgreSQL.
+    members = (steps if own_database.startswith("sqlite") else steps // 3) * follow.BATCH + 50
     house = new_house(own_database, members)
     house.assign()
     with serving(house.database_url, tmp_path, worker=True) as server:
