@@ -28,7 +28,7 @@ from app_core import api_keys, clock, follow, outbox
 from app_core.api_keys import KeyCaller
 from app_core.db import Connection, Database, Violation
 from app_core.errors import DomainError
-from app_core.ids import new_correlation_id
+from app_core.ids import correlation_id_of
 from app_core.ports import Mail, Mailer
 from app_core.work import Actor, Source, Work
 
@@ -341,11 +341,7 @@ def _headers_of(scope: Scope) -> dict[str, str]:
 
 def _correlation_id(headers: Mapping[str, str]) -> str:
     """Take the caller's request id when it is a plain one, so that both sides can find the same request."""
-    for name in CORRELATION:
-        given = headers.get(name)
-        if given and len(given) <= 64 and given.replace("-", "").isalnum() and given.isascii():
-            return given
-    return new_correlation_id()
+    return correlation_id_of(map(headers.get, CORRELATION))
 
 
 async def _send(send: Send, reply: Reply, correlation_id: str, *, head: bool) -> None:

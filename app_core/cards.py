@@ -136,14 +136,12 @@ MOVED = (K.c.id, K.c.person_id, K.c.template_id)
 OF_TENANT = K.c.tenant_id == tenant
 ASSIGNED = K.c.origin == "assigned"
 
+REASONS = people.IN_GROUPS.join(A, and_(A.c.tenant_id == M.c.tenant_id, A.c.group_id == M.c.group_id))
+"""People with all that leads them to cards: their groups, and the templates that these are assigned to."""
 # A card is wanted iff its person is active and in a group assigned to its template (invariant 13).
 LEADS_THERE = exists(
     select(literal(1))
-    .select_from(
-        P.join(M, and_(M.c.tenant_id == P.c.tenant_id, M.c.user_id == P.c.directory_user_id)).join(
-            A, and_(A.c.tenant_id == M.c.tenant_id, A.c.group_id == M.c.group_id)
-        )
-    )
+    .select_from(REASONS)
     .where(P.c.tenant_id == K.c.tenant_id, P.c.id == K.c.person_id, A.c.template_id == K.c.template_id)
     .correlate(K)
 )
@@ -190,11 +188,7 @@ SAY_WHY = Statement(
 # What leads people to cards stays until the transaction ends: whoever takes an assignment away waits, and then pauses.
 HOLD_REASONS = Statement(
     select(A.c.template_id)
-    .select_from(
-        P.join(M, and_(M.c.tenant_id == P.c.tenant_id, M.c.user_id == P.c.directory_user_id)).join(
-            A, and_(A.c.tenant_id == M.c.tenant_id, A.c.group_id == M.c.group_id)
-        )
-    )
+    .select_from(REASONS)
     .where(P.c.tenant_id == tenant, among(P.c.id, "person_ids"))
     .order_by(A.c.template_id, A.c.group_id)
     .with_for_update(read=True, of=A)
@@ -216,11 +210,7 @@ REVIVE = Statement(
 # A card of any origin is a card: nobody gets a second one of a template by being in its groups.
 MISSING = Statement(
     select(P.c.id, A.c.template_id, P.c.directory_user_id)
-    .select_from(
-        P.join(M, and_(M.c.tenant_id == P.c.tenant_id, M.c.user_id == P.c.directory_user_id)).join(
-            A, and_(A.c.tenant_id == M.c.tenant_id, A.c.group_id == M.c.group_id)
-        )
-    )
+    .select_from(REASONS)
     .where(
         P.c.tenant_id == tenant,
         among(P.c.id, "person_ids"),
@@ -258,7 +248,6 @@ INSERT = Statement(
 )
 FIND = Statement(select(*CARD).where(OF_TENANT, K.c.id == bindparam("card_id")))
 LOCK = Statement(select(*CARD).where(OF_TENANT, K.c.id == bindparam("card_id")).with_for_update())
-BY_SLUG = Statement(select(K.c.tenant_id, *CARD).where(K.c.slug == bindparam("slug")))
 REACTIVATE = Statement(
     update(K)
     .where(OF_TENANT, K.c.id == bindparam("card_id"))
@@ -306,18 +295,17 @@ def hold_reasons(work: Work, person_ids: Sequence[str]) -> None:
         work.rows(HOLD_REASONS, person_ids=list(person_ids))
 
 
-def settle(work: Work, person_ids: Sequence[str]) -> bool:
-    """Pause, revive and issue what some people's groups and state ask for; say whether anything changed.
+def settle(work: Work, person_ids: Sequence[str]) -> None:
+    """Pause, revive and issue what some people's groups and state ask for.
 
     The people are held by the caller (`people.lock_many`). At most a few hundred at a time: their documents are read.
     """
-    paused = pause_of(work, person_ids)
+    pause_of(work, person_ids)
     revived = [Moved(*row) for row in work.rows(REVIVE, person_ids=list(person_ids), now=work.now)]
     for card in revived:
         work.record(Event("card.revived", card.id, _payload(card)))
     work.run(SAY_WHY, person_ids=list(person_ids))
-    issued = _issue(work, person_ids)
-    return bool(paused or revived or issued)
+    _issue(work, person_ids)
 
 
 def pause_of(work: Work, person_ids: Sequence[str]) -> list[str]:
@@ -343,10 +331,10 @@ def _tell_paused(work: Work, paused: Sequence[Sequence[Any]]) -> None:
         )
 
 
-def _issue(work: Work, person_ids: Sequence[str]) -> bool:
+def _issue(work: Work, person_ids: Sequence[str]) -> None:
     missing = work.rows(MISSING, person_ids=list(person_ids))
     if not missing:
-        return False
+        return
     users = list({str(row[2]) for row in missing})
     said = {str(user_id): _snapshot(bytes(document)) for user_id, document in work.rows(DOCUMENTS, user_ids=users)}
     rows = [
@@ -354,7 +342,6 @@ def _issue(work: Work, person_ids: Sequence[str]) -> bool:
         for person_id, template_id, user_id in missing
     ]
     work.run_many(INSERT, rows)
-    return True
 
 
 def _snapshot(document: bytes) -> str:

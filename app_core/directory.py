@@ -620,7 +620,7 @@ def touch_groups(work: Work, group_ids: Iterable[str]) -> None:
 def hold_group(work: Work, group_id: str) -> None:
     """Hold a group that is to go, and those that contain it."""
     if work.connection.far:
-        work.rows(HOLD_GROUP, group_id=group_id, member_id=group_id)
+        work.rows(HOLD_GROUP, group_id=group_id)
 
 
 def delete_group(work: Work, group_id: str, *others: tuple[Statement, Params], nested: bool = True) -> bool:
@@ -698,7 +698,7 @@ HOLD_GROUP = Statement(
         G.c.tenant_id == tenant,
         or_(
             G.c.id == bindparam("group_id"),
-            G.c.id.in_(select(N.c.group_id).where(N.c.tenant_id == tenant, N.c.member_id == bindparam("member_id"))),
+            G.c.id.in_(select(N.c.group_id).where(N.c.tenant_id == tenant, N.c.member_id == bindparam("group_id"))),
         ),
     )
     .order_by(G.c.id)

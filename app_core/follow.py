@@ -21,7 +21,7 @@ from app_core.errors import DomainError, Invalid, TeamHasLogins, WrongCode
 from app_core.events import Event
 from app_core.jobs import Job, Progress
 from app_core.people import P, Person, Profile
-from app_core.resource import UserRecord, attributes_of
+from app_core.resource import JsonObject, UserRecord
 from app_core.teams import MEMBERSHIP, TEAM_TABLE
 from app_core.tenants import T
 from app_core.work import Work
@@ -70,15 +70,15 @@ def after_new_user(work: Work, user: User, person_id: str, profile: Profile, *, 
         settle(work, [back.id])
 
 
-def after_user(work: Work, before: User, record: UserRecord, changed: Sequence[str]) -> None:
-    """Let the person follow a change of its user."""
+def after_user(work: Work, before: User, said: JsonObject, record: UserRecord, changed: Sequence[str]) -> None:
+    """Let the person follow a change of its user; `said` is what the directory said of it before."""
     if before.person_id is None:
         return
     unnamed = "name" in changed and not record.resource.get("displayName")
     if PROFILE_ATTRIBUTES.isdisjoint(changed) and record.active == bool(before.active) and not unnamed:
         work.record(Event("person.updated", before.person_id, {"changed": list(changed)}))
         return
-    old = people.profile_of(attributes_of(before.document), active=bool(before.active))
+    old = people.profile_of(said, active=bool(before.active))
     profile = profile_of(work, record, old)
     if profile == old:
         work.record(Event("person.updated", before.person_id, {"changed": list(changed)}))
@@ -183,7 +183,7 @@ FAREWELL = Statement(
         U.c.entra_object_id,
         U.c.document,
     )
-    .select_from(P.join(U, and_(U.c.tenant_id == P.c.tenant_id, U.c.id == P.c.directory_user_id)))
+    .select_from(people.WITH_USER)
     .where(P.c.tenant_id == tenant, P.c.directory_user_id == bindparam("user_id", type_=KeyText))
 )
 

@@ -2,6 +2,7 @@
 
 import itertools
 import os
+from collections.abc import Iterable
 
 from app_core import clock
 
@@ -41,6 +42,14 @@ def new_short_id() -> str:
 def new_correlation_id() -> str:
     """Make an identifier for one request: cheap, unique among all processes, and saying nothing."""
     return f"{PROCESS}-{next(COUNTER):08x}"
+
+
+def correlation_id_of(given: Iterable[str | None]) -> str:
+    """Take the first plain request id that a caller gave, so that both sides find the request; else make one."""
+    for each in given:
+        if each and len(each) <= 64 and each.replace("-", "").isalnum() and each.isascii():
+            return each
+    return new_correlation_id()
 
 
 def first_id_of(seconds: float) -> str:

@@ -28,11 +28,6 @@ UNLINK = Statement(
     .values(directory_user_id=None, entra_object_id=None)
 )
 OBJECT_ID = Statement(select(P.c.entra_object_id).where(P.c.tenant_id == tenant, P.c.id == bindparam("person_id")))
-SET_OBJECT_ID = Statement(
-    update(P)
-    .where(P.c.tenant_id == tenant, P.c.id == bindparam("person_id"))
-    .values(entra_object_id=bindparam("object_id"))
-)
 TAKE_CARDS = Statement(
     update(K)
     .where(K.c.tenant_id == tenant, K.c.person_id == bindparam("of_person"))
@@ -158,7 +153,7 @@ def _take_identity(work: Work, person: Person, twin: Person, directory_user_id: 
     work.run(UNLINK, person_id=twin.id)
     profile = Profile(twin.active, twin.sign_in, twin.email, twin.display_name, twin.problems)
     people.set_profile(work, person, profile, user_id=directory_user_id, origin="directory")
-    work.run(SET_OBJECT_ID, person_id=person.id, object_id=row and row[0])
+    people.remember(work, person.id, None if row is None else row[0])
     work.record(Event("person.linked", person.id, {"directory_user_id": directory_user_id}))
 
 

@@ -34,7 +34,7 @@ from app_core import directory, fields
 from app_core.clock import Stamp
 from app_core.connections import CONNECTION
 from app_core.db import KeyText, Params, Statement, among, position, table_of
-from app_core.directory import U, User, V
+from app_core.directory import M, U, User, V
 from app_core.errors import NotFound
 from app_core.events import Event
 from app_core.ids import new_id
@@ -137,6 +137,10 @@ P = table_of(PersonRow)
 tenant = directory.tenant
 PERSON = tuple(P.c[name] for name in Person._fields)
 OF_TENANT = P.c.tenant_id == tenant
+WITH_USER = P.join(U, and_(U.c.tenant_id == P.c.tenant_id, U.c.id == P.c.directory_user_id))
+"""People with the directory users that lead to them."""
+IN_GROUPS = P.join(M, and_(M.c.tenant_id == P.c.tenant_id, M.c.user_id == P.c.directory_user_id))
+"""People with their memberships in the directory's groups."""
 PROFILE = ("active", "sign_in", "sign_in_key", "email", "email_key", "display_name", "display_key", "problems")
 ALL = ("id", "origin", "directory_user_id", "entra_object_id", *PROFILE, "version", "created_at", "modified_at")
 
@@ -303,7 +307,7 @@ KEY = bindparam("key", type_=KeyText)
 BY_ADDRESS = Statement(
     union(
         select(*PERSON)
-        .select_from(P.join(U, and_(U.c.tenant_id == P.c.tenant_id, U.c.id == P.c.directory_user_id)))
+        .select_from(WITH_USER)
         .where(
             OF_TENANT,
             U.c.tenant_id == tenant,
@@ -446,8 +450,13 @@ def insert_manual(work: Work, display_name: str, email: str | None, *, sign_in: 
 def depart(work: Work, person: Person, profile: Profile, object_id: str | None) -> None:
     """Let a person stay behind whose user the directory deletes; it comes back with the object id it had last."""
     set_profile(work, person, profile, user_id=None)
-    work.run(REMEMBER, person_id=person.id, object_id=object_id)
+    remember(work, person.id, object_id)
     work.record(Event("person.departed", person.id))
+
+
+def remember(work: Work, person_id: str, object_id: str | None) -> None:
+    """Remember by which Entra object id a person would come back."""
+    work.run(REMEMBER, person_id=person_id, object_id=object_id)
 
 
 def set_photo(work: Work, person_id: str, photo_hash: str | None) -> None:

@@ -71,7 +71,7 @@ def save_user(
         user = directory.update_user(work, before, record, values_changed=values_changed)
     except Violation as violation:
         raise _user_refusal(violation, record) from violation
-    follow.after_user(work, before, record, changed)
+    follow.after_user(work, before, old, record, changed)
     return user, changed
 
 

@@ -170,15 +170,13 @@ KEEP_MEMBERS = Statement(
     insert_or_ignore(X).from_select(
         ["tenant_id", "team_id", "person_id", "since"],
         select(P.c.tenant_id, bindparam("team_id", type_=KeyText), P.c.id, M.c.since)
-        .select_from(P.join(M, and_(M.c.tenant_id == P.c.tenant_id, M.c.user_id == P.c.directory_user_id)))
+        .select_from(people.IN_GROUPS)
         .where(P.c.tenant_id == tenant, M.c.group_id == bindparam("group_id")),
         include_defaults=False,
     )
 )
 SYNCED_MEMBERS = (
-    select(*PERSON)
-    .select_from(P.join(M, and_(M.c.tenant_id == P.c.tenant_id, M.c.user_id == P.c.directory_user_id)))
-    .where(P.c.tenant_id == tenant, M.c.group_id == bindparam("group_id"))
+    select(*PERSON).select_from(people.IN_GROUPS).where(P.c.tenant_id == tenant, M.c.group_id == bindparam("group_id"))
 )
 MANUAL_MEMBERS = (
     select(*PERSON)

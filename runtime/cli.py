@@ -364,12 +364,16 @@ def _token_list(settings: Settings, options: argparse.Namespace) -> None:
         return [asdict(token) for token in connections.tokens_of(connection, tenants.find(connection, options.tenant))]
 
     found = _reading(settings, job)
-    lines = [
-        f"{each['id']}  {each['hint']}…  {'revoked' if each['revoked_at'] else 'live':8} "
-        f"last used {each['last_used_at'] or 'never'}  expires {each['expires_at'] or 'never'}  {each['label']}"
-        for each in found
-    ]
+    lines = [f"{each['id']}  {each['hint']}…  {_life(each)}" for each in found]
     _print(options, found, "\n".join(lines) or "The tenant has no token.")
+
+
+def _life(secret: dict[str, Any]) -> str:
+    """Say how a secret stands, in the columns of a list."""
+    return (
+        f"{'revoked' if secret['revoked_at'] else 'live':8} last used {secret['last_used_at'] or 'never'}  "
+        f"expires {secret['expires_at'] or 'never'}  {secret['label']}"
+    )
 
 
 def _token_revoke(settings: Settings, options: argparse.Namespace) -> None:
@@ -403,11 +407,7 @@ def _api_key_list(settings: Settings, options: argparse.Namespace) -> None:
         return [asdict(key) for key in api_keys.all_of(connection, tenants.find(connection, options.tenant))]
 
     found = _reading(settings, job)
-    lines = [
-        f"{each['id']}  {each['hint']}…  {each['scope']:5}  {'revoked' if each['revoked_at'] else 'live':8} "
-        f"last used {each['last_used_at'] or 'never'}  expires {each['expires_at'] or 'never'}  {each['label']}"
-        for each in found
-    ]
+    lines = [f"{each['id']}  {each['hint']}…  {each['scope']:5}  {_life(each)}" for each in found]
     _print(options, found, "\n".join(lines) or "The tenant has no API key.")
 
 

@@ -17,7 +17,7 @@ from app_core import clock, connections, follow
 from app_core.connections import Caller
 from app_core.db import Connection, Database, Params, Row, Statement
 from app_core.errors import DomainError
-from app_core.ids import new_correlation_id
+from app_core.ids import correlation_id_of
 from app_core.work import Actor, Source, Work
 from scim_server import auth, bulk, discovery, everything, groups, users
 from scim_server.errors import ScimError, from_domain
@@ -294,11 +294,7 @@ def _headers_of(scope: Scope) -> dict[str, str]:
 
 def _correlation_id(headers: dict[str, str]) -> str:
     """Take the caller's request id when it is a plain one, so that both sides can find the same request."""
-    for name in CORRELATION:
-        given = headers.get(name)
-        if given and len(given) <= 64 and given.replace("-", "").isalnum() and given.isascii():
-            return given
-    return new_correlation_id()
+    return correlation_id_of(map(headers.get, CORRELATION))
 
 
 async def _send(send: Send, answer: Answer, correlation_id: str, *, head: bool = False) -> None:
