@@ -22,12 +22,12 @@ from app_api.exchange import Answer, Call, Image, Limits, query_of
 from app_api.log import log_failure, log_replay, log_success
 from app_api.problems import MEDIA_TYPE as PROBLEM
 from app_api.problems import Problem, from_domain
-from app_api.replay import Reply
+from app_api.replay import Claim, Reply
 from app_api.table import TABLE
 from app_core import api_keys, clock, follow, outbox
 from app_core.api_keys import KeyCaller
 from app_core.db import Connection, Database, Violation
-from app_core.errors import DomainError
+from app_core.errors import DomainError, WrongCode
 from app_core.ids import correlation_id_of
 from app_core.ports import Mail, Mailer
 from app_core.work import Actor, Source, Work
@@ -116,7 +116,7 @@ class ApiDoor:
             request.problem = await self._problem_of(endpoint, call, scope, receive)
             request.key_hash = auth.key_hash_of(call.headers)
             run = self.database.write if endpoint.writes_by(call.method) else self.database.read
-            reply = await run(request.run)
+            reply = self._answered(await run(request.run), correlation_id)
             if request.mail is not None and self.mailer is not None:
                 await self.mailer.send(request.mail)
         except DomainError as refusal:
@@ -160,6 +160,9 @@ class ApiDoor:
                 logger.exception("refusal %s could not be logged", request.correlation_id)
         return self._refusal(problem, request.correlation_id)
 
+    def _answered(self, outcome: Reply | Problem, correlation_id: str) -> Reply:
+        return self._refusal(outcome, correlation_id) if isinstance(outcome, Problem) else outcome
+
     def _refusal(self, problem: Problem, correlation_id: str) -> Reply:
         body = problem.body(self.public_url, correlation_id)
         return Reply(problem.status, body, {"content-type": PROBLEM, **problem.headers})
@@ -192,7 +195,8 @@ class _Request:
         self.caller: KeyCaller | None = None
         self.mail: Mail | None = None
 
-    def run(self, connection: Connection) -> Reply:
+    def run(self, connection: Connection) -> Reply | Problem:
+        """Carry the request out; a refusal that is given back, not raised, is committed with what it counted."""
         now = clock.now()
         self.caller = auth.authenticate(connection, self.key_hash, now)
         work = self._work(connection, self.caller, now)
@@ -205,7 +209,12 @@ class _Request:
         if claim is not None and claim.reply is not None:
             log_replay(work, self.call, self.endpoint, claim.reply.status, clock.ticks() - self.started)
             return claim.reply
-        answer = self.endpoint.answer(work, self.call)
+        try:
+            answer = self.endpoint.answer(work, self.call)
+        except WrongCode as refusal:
+            if not refusal.counted:
+                raise
+            return self._counted(work, claim, from_domain(refusal))
         self.mail = answer.mail
         reply = reply_of(answer, self.call, self.prefix)
         if claim is not None:
@@ -215,6 +224,13 @@ class _Request:
         else:
             outbox.flush(work)
         return reply
+
+    def _counted(self, work: Work, claim: Claim | None, problem: Problem) -> Problem:
+        """Refuse a wrong code in the transaction that counts the try."""
+        if claim is not None:
+            claim.drop(work)
+        log_failure(work, self.call, self.endpoint, problem, clock.ticks() - self.started)
+        return problem
 
     def log_refusal(self, connection: Connection, problem: Problem, cause: DomainError | None) -> None:
         assert self.caller is not None

@@ -40,6 +40,10 @@ class Claim:
         body = None if self.once else orjson.dumps(reply.headers) + b"\n" + reply.body
         idempotency.store(work, self.key_id, self.key, reply.status, body)
 
+    def drop(self, work: Work) -> None:
+        """Give the key back: the request was refused."""
+        idempotency.forget(work, self.key_id, self.key)
+
 
 def claim(work: Work, caller: KeyCaller, call: Call, *, once: bool) -> Claim | None:
     """Claim the key of a POST that names one. Raises Problem, and Conflict where it stands for another request."""

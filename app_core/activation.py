@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
-from sqlalchemy import ForeignKeyConstraint, Integer, and_, bindparam, delete, or_, select, update
+from sqlalchemy import ForeignKeyConstraint, and_, bindparam, delete, or_, select, update
 from sqlmodel import Field, SQLModel
 
 from app_core import clock, credentials, people
@@ -125,11 +125,7 @@ REDEEM = Statement(
     .where(*OF_PERSON)
     .values(state="active", code_hash=None, used_at=bindparam("now"), modified_at=bindparam("now"))
 )
-COUNT_ATTEMPT = Statement(
-    update(V)
-    .where(*OF_PERSON, V.c.state == "code_sent", V.c.attempts < bindparam("most", type_=Integer()))
-    .values(attempts=V.c.attempts + 1, modified_at=bindparam("now"))
-)
+COUNT_ATTEMPT = Statement(update(V).where(*OF_PERSON).values(attempts=V.c.attempts + 1, modified_at=bindparam("now")))
 SUSPEND = Statement(
     update(V)
     .where(*OF_PEOPLE, V.c.state == "active")
@@ -211,7 +207,8 @@ def revoke(work: Work, person_id: str) -> bool:
 def redeem(work: Work, who: str, code: str) -> str:
     """Activate the account of the person with this sign-in name or address, and give the person's id.
 
-    Raises WrongCode, which says the same whatever is wrong; the try that it counts is counted by `count_attempt`.
+    Raises WrongCode, which says the same whatever is wrong. A try at a living code is counted, under the lock that
+    it was compared under; after five the code is dead.
     """
     key = value_key(fold(who.strip()))
     found = work.row(CANDIDATE, key=key, now=work.now) if key else None
@@ -222,19 +219,15 @@ def redeem(work: Work, who: str, code: str) -> str:
     # Compared in any case, so that the time it takes says nothing about who exists.
     matches = credentials.code_matches(code, code_hash if alive else None)
     if person is None or not matches:
+        counted = alive and person is not None and work.run(COUNT_ATTEMPT, person_id=person.id, now=work.now) > 0
         raise WrongCode(
             "This start code does not work: it may be mistyped, used, expired, or tried too often, or it belongs to "
             "somebody else. Ask your administrator for a new one.",
-            person_id=person.id if person is not None and alive else None,
+            counted=counted,
         )
     work.run(REDEEM, person_id=person.id, now=work.now)
     work.record(Event("activation.redeemed", person.id))
     return person.id
-
-
-def count_attempt(work: Work, person_id: str) -> None:
-    """Count a wrong code; the refusal has undone everything else. After five the code is dead."""
-    work.run(COUNT_ATTEMPT, person_id=person_id, most=TRIES, now=work.now)
 
 
 # What follows people ------------------------------------------------------------------------------------------------

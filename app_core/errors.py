@@ -103,10 +103,11 @@ class WrongCode(Invalid):
 
     code = "wrong-code"
 
-    def __init__(self, sentence: str, *, person_id: str | None = None) -> None:
+    def __init__(self, sentence: str, *, counted: bool = False) -> None:
         super().__init__(sentence)
-        self.person_id = person_id
-        """Whose try it was: it counts even though everything else is undone (`follow.after_refusal`)."""
+        self.counted = counted
+        """Whether the try was written down, and nothing else: the door commits it before it answers, so that of
+        many tries at once each waits for the one before (T3: "few tries")."""
 
 
 class StillHolds(DomainError):

@@ -17,7 +17,7 @@ from app_core.activation import ActivationRow
 from app_core.cards import A, K
 from app_core.db import KeyText, Params, Statement, among, joined, table_of
 from app_core.directory import G, M, U, User
-from app_core.errors import DomainError, Invalid, TeamHasLogins, WrongCode
+from app_core.errors import DomainError, Invalid, TeamHasLogins
 from app_core.events import Event
 from app_core.jobs import Job, Progress
 from app_core.people import P, Person, Profile
@@ -305,9 +305,8 @@ def issue_step(work: Work, job: Job) -> Progress:
 
 def after_refusal(work: Work, refusal: DomainError) -> None:
     """Write down what a refusal leaves behind, after its rollback: the door calls it where it logs the refusal."""
-    if isinstance(refusal, TeamHasLogins) and work.actor.source in ("scim", "graph"):
-        if teams.mark_deletion(work, refusal.team_id):
-            payload = {"name": refusal.name, "login_count": refusal.count}
-            work.record(Event("team.deletion_refused", refusal.team_id, payload))
-    elif isinstance(refusal, WrongCode) and refusal.person_id is not None:
-        activation.count_attempt(work, refusal.person_id)
+    if not isinstance(refusal, TeamHasLogins) or work.actor.source not in ("scim", "graph"):
+        return
+    if teams.mark_deletion(work, refusal.team_id):
+        payload = {"name": refusal.name, "login_count": refusal.count}
+        work.record(Event("team.deletion_refused", refusal.team_id, payload))

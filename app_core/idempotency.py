@@ -114,6 +114,11 @@ def store(work: Work, key_id: str, key: str, status: int, body: bytes | None) ->
     work.run(STORE, key_id=key_id, key=_hash(key.encode()), answer=status, content=body)
 
 
+def forget(work: Work, key_id: str, key: str) -> None:
+    """Give a claimed key back: its request was refused, though something of it is committed (`errors.WrongCode`)."""
+    work.run(FORGET, key_id=key_id, key=_hash(key.encode()))
+
+
 def purge(connection: Connection, tenant_id: str, *, count: int = 500) -> int:
     """Remove up to `count` of a tenant's answers that are older than a day; give how many went."""
     return connection.run(PURGE, {"tenant_id": tenant_id, "before": clock.later(-KEPT_SECONDS), "count": count})

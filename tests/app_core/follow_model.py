@@ -296,11 +296,19 @@ class Model:
         return Work(connection, self.tenant_id, connection_id, Actor(source, "test"), correlation_id, clock.now())
 
     def run(self, source: Source, act: Callable[[Work], T]) -> T:
-        """Carry an act out in one transaction; after a refusal, what it leaves behind is written in another."""
+        """Carry an act out in one transaction; after a refusal, what it leaves behind is written in another.
 
-        def job(connection: Connection) -> tuple[T, list[Event]]:
+        A try that was counted is committed with its refusal.
+        """
+
+        def job(connection: Connection) -> tuple[T | WrongCode, list[Event]]:
             work = self.work(connection, source)
-            value = act(work)
+            try:
+                value: T | WrongCode = act(work)
+            except WrongCode as refusal:
+                if not refusal.counted:
+                    raise
+                value = refusal
             events = list(work.events)
             outbox.flush(work)
             return value, events
@@ -319,6 +327,8 @@ class Model:
             self.events += self.store.write(lambda connection: aftermath(connection, caught))
             raise
         self.events += events
+        if isinstance(value, WrongCode):
+            raise value
         return value
 
     def scim(self, act: Callable[[Work], T]) -> T:

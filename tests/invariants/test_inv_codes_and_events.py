@@ -9,6 +9,7 @@ import hashlib
 import threading
 import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import asyncpg
@@ -100,6 +101,30 @@ def test_inv_20_five_tries(server: Server, company: Company) -> None:
     assert 400 == redeemed(company, person, code)
     assert 200 == redeemed(company, other, other_code)
     assert 200 == redeemed(company, person, issued(company, person))
+
+
+def refused_codes(company: Company) -> list[JSON]:
+    return [each for each in company.log() if each["reason_code"] == "wrong-code"]
+
+
+def test_inv_20_five_tries_at_once(server: Server, company: Company) -> None:
+    """Thirty guesses at the same moment: five are compared with the code, each is refused and logged, none spends a key."""
+    person = company.person(company.hire())
+    code = issued(company, person)
+    refusals = len(refused_codes(company))
+    keys = [{"Idempotency-Key": str(uuid.uuid4())} for _ in range(30)]
+    wrong = {"sign_in": person["sign_in"], "start_code": issued(company, company.person(company.hire()))}
+
+    def guess(key: dict[str, str]) -> int:
+        return company.api.post("activations/redeem", json=wrong, headers=key).status_code
+
+    with ThreadPoolExecutor(30) as pool:
+        assert [400] * 30 == list(pool.map(guess, keys))
+
+    assert [(5,)] == sql(server.database_url, "SELECT attempts FROM activation WHERE person_id = ?", person["id"])
+    right = {"sign_in": person["sign_in"], "start_code": code}
+    problem(company.api.post("activations/redeem", json=right, headers=keys[0]), 400, "wrong-code")
+    assert refusals + 31 == len(refused_codes(company))
 
 
 # 21 ---------------------------------------------------------------------------------------------------------------------
