@@ -110,7 +110,7 @@ CANDIDATE = Statement(
     select(V.c.person_id)
     .select_from(V.join(P, and_(P.c.tenant_id == V.c.tenant_id, P.c.id == V.c.person_id)))
     .where(
-        V.c.tenant_id == tenant,
+        *OF_PEOPLE,
         V.c.state == "code_sent",
         V.c.expires_at > bindparam("now"),
         V.c.attempts < TRIES,
@@ -211,7 +211,9 @@ def redeem(work: Work, who: str, code: str) -> str:
     it was compared under; after five the code is dead.
     """
     key = value_key(fold(who.strip()))
-    found = work.row(CANDIDATE, key=key, now=work.now) if key else None
+    # Anybody may ask, so the address is looked up in its indexes; whose it is by now is then the statement's to say.
+    known = [each.id for each in people.by_address(work, who.strip())] if key else []
+    found = work.row(CANDIDATE, person_ids=known, key=key, now=work.now) if known else None
     person = None if found is None else people.lock(work, str(found[0]))
     row = None if person is None else work.row(LOCK, person_id=person.id)
     before, code_hash = (None, None) if row is None else (Activation(*row[:-1]), row[-1])
@@ -220,14 +222,19 @@ def redeem(work: Work, who: str, code: str) -> str:
     matches = credentials.code_matches(code, code_hash if alive else None)
     if person is None or not matches:
         counted = alive and person is not None and work.run(COUNT_ATTEMPT, person_id=person.id, now=work.now) > 0
-        raise WrongCode(
-            "This start code does not work: it may be mistyped, used, expired, or tried too often, or it belongs to "
-            "somebody else. Ask your administrator for a new one.",
-            counted=counted,
-        )
+        raise wrong_code(counted=counted)
     work.run(REDEEM, person_id=person.id, now=work.now)
     work.record(Event("activation.redeemed", person.id))
     return person.id
+
+
+def wrong_code(*, counted: bool = False) -> WrongCode:
+    """Give the refusal of a start code, which says the same whatever is wrong, also where there is no such tenant."""
+    return WrongCode(
+        "This start code does not work: it may be mistyped, used, expired, or tried too often, or it belongs to "
+        "somebody else. Ask your administrator for a new one.",
+        counted=counted,
+    )
 
 
 # What follows people ------------------------------------------------------------------------------------------------
@@ -306,11 +313,15 @@ def _is_live(activation: Activation, now: Stamp) -> bool:
     return activation.state == "code_sent" and fresh and activation.attempts < TRIES
 
 
-def letter(display_name: str, address: str, code: StartCode) -> Mail:
-    """Write the letter with a start code: the one place beside the screen where it stands in clear."""
+def letter(display_name: str, address: str, code: StartCode, link: str) -> Mail:
+    """Write the letter with a start code: the one place beside the screen where it stands in clear.
+
+    `link` is where it is typed in.
+    """
     day = code.expires_at[:10]
     text = (
         f"Hello {display_name},\n\nyour account is ready. Your start code is\n\n    {code.code}\n\n"
+        f"Type it in here, with this e-mail address as your sign-in name:\n\n    {link}\n\n"
         f"It works once, until {day}. Nobody will ask you for it by phone or mail; if you did not expect this letter, "
         "tell your administrator.\n"
     )

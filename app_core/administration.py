@@ -55,9 +55,16 @@ def sync_group(work: Work, group_id: str) -> Team:
     if team is not None:
         return team
     try:
-        return teams.sync(work, group_id, name)
+        return _make_team(work, group_id, name)
     except Violation as violation:
         raise Stale(f"Group '{name}' became a team in between: look again.") from violation
+
+
+def _make_team(work: Work, group_id: str, name: str) -> Team:
+    """Make a team of a group, and tell of it and of who is in it."""
+    team = teams.sync(work, group_id, name)
+    follow.after_new_team(work, team.id, group_id)
+    return team
 
 
 def remove_group(work: Work, group_id: str) -> None:
@@ -241,6 +248,7 @@ WITHOUT_TEAM = Statement(
     select(G.c.id, G.c.display_name)
     .where(
         G.c.tenant_id == tenant,
+        G.c.pushed.is_(True),
         ~exists(
             select(literal(1))
             .select_from(TEAM_TABLE)
@@ -253,7 +261,7 @@ WITHOUT_TEAM = Statement(
 
 
 def change_settings(work: Work, changes: Mapping[str, str]) -> Tenant:
-    """Set some of the tenant's policies; where all groups become teams from now on, those that are there do too.
+    """Set some of the tenant's policies; where all pushed groups become teams from now on, those that are there do too.
 
     Raises Invalid.
     """
@@ -261,5 +269,5 @@ def change_settings(work: Work, changes: Mapping[str, str]) -> Tenant:
     after = tenants.change_settings(work, changes)
     if after.group_sync == "all" != before.group_sync:
         for group_id, name in work.rows(WITHOUT_TEAM):
-            teams.sync(work, group_id, name)
+            _make_team(work, group_id, name)
     return after

@@ -73,6 +73,8 @@ class FieldProblem:
     """Why a field shows nothing although there is something."""
 
     key: str
+    value: str
+    """What there is, for whoever has to mend it."""
     reason: str
 
 
@@ -102,8 +104,8 @@ def compose(template: Template, card: Card, directory: Mapping[str, str] | None,
         if value is not None and not value.strip():
             value = None
         reason = phone_problem(value) if field.kind is Kind.PHONE and value is not None else None
-        if reason is not None:
-            problems.append(FieldProblem(field.key, reason))
+        if value is not None and reason is not None:
+            problems.append(FieldProblem(field.key, value, reason))
             value = None
         if field.required and value is None:
             incomplete.append(field.key)

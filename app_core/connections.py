@@ -13,8 +13,12 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     bindparam,
+    false,
+    func,
     insert,
+    or_,
     select,
+    text,
     update,
 )
 from sqlmodel import Field, SQLModel
@@ -26,6 +30,8 @@ from app_core.ids import new_id, new_short_id
 from app_core.tenants import Tenant
 from app_core.work import Work
 
+LIVE_ALONE = "status IN ('connected', 'quarantined') AND NOT shared"
+
 
 class DirectoryConnectionRow(SQLModel, table=True):
     """A directory that feeds a tenant: Entra pushes into it by SCIM, and we pull from Graph.
@@ -33,10 +39,22 @@ class DirectoryConnectionRow(SQLModel, table=True):
     none → connected             an administrator consented, and a token proved which directory it is
     connected → quarantined      Graph refuses us; `status_reason` says why, and a pull that succeeds ends it
     connected → disconnected     by an administrator
+
+    Connected or quarantined, it has its directory for itself, unless an operator lets it share one (`shared`).
     """
 
     __tablename__ = "directory_connection"
-    __table_args__ = (ForeignKeyConstraint(["tenant_id"], ["tenant.id"], ondelete="CASCADE"),)
+    __table_args__ = (
+        ForeignKeyConstraint(["tenant_id"], ["tenant.id"], ondelete="CASCADE"),
+        # Whosever tenant's it is: two that connect at the same moment do not both succeed (ADR 0021).
+        Index(
+            "uq_directory_connection_entra_tenant_id",
+            "entra_tenant_id",
+            unique=True,
+            sqlite_where=text(LIVE_ALONE),
+            postgresql_where=text(LIVE_ALONE),
+        ),
+    )
 
     tenant_id: str = Field(primary_key=True, sa_type=KeyText)
     id: str = Field(primary_key=True, sa_type=KeyText)
@@ -45,6 +63,8 @@ class DirectoryConnectionRow(SQLModel, table=True):
     entra_tenant_id: str | None = Field(sa_type=KeyText)
     status: str = Field(default="none", sa_type=KeyText, sa_column_kwargs={"server_default": "none"})
     status_reason: str | None
+    missing_permissions: str | None = Field(sa_type=KeyText)
+    shared: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
     connected_at: str | None = Field(sa_type=KeyText)
     users_link: str | None = Field(sa_type=Text)
     groups_link: str | None = Field(sa_type=Text)
@@ -94,6 +114,15 @@ class Caller:
 
 
 @dataclass(frozen=True, slots=True)
+class Pushes:
+    """How the SCIM side of a connection stands."""
+
+    live_tokens: int
+    last_used_at: clock.Stamp | None
+    """When Entra last came, give or take a minute; with whichever token, also one that is dead by now."""
+
+
+@dataclass(frozen=True, slots=True)
 class Token:
     """A token as listed: never the secret itself."""
 
@@ -111,7 +140,8 @@ TOKEN = table_of(ScimTokenRow)
 
 INSERT_CONNECTION = Statement(
     insert(CONNECTION).values(
-        {name: bindparam(name) for name in ("tenant_id", "id", "name", "created_at")} | {"status": "none"}
+        {name: bindparam(name) for name in ("tenant_id", "id", "name", "created_at")}
+        | {"status": "none", "shared": false()}
     )
 )
 CONNECTIONS = Statement(
@@ -155,6 +185,20 @@ TOKENS = Statement(
     .where(TOKEN.c.tenant_id == bindparam("tenant_id"))
     .order_by(TOKEN.c.id)
 )
+OF_CONNECTION = (
+    TOKEN.c.tenant_id == bindparam("tenant_id"),
+    TOKEN.c.connection_id == bindparam("connection_id"),
+)
+LIVE = (
+    TOKEN.c.revoked_at.is_(None),
+    or_(TOKEN.c.expires_at.is_(None), TOKEN.c.expires_at > bindparam("now", type_=KeyText)),
+)
+PUSHES = Statement(
+    select(
+        select(func.count()).select_from(TOKEN).where(*OF_CONNECTION, *LIVE).scalar_subquery(),
+        select(func.max(TOKEN.c.last_used_at)).where(*OF_CONNECTION).scalar_subquery(),
+    )
+)
 REVOKE = Statement(
     update(TOKEN)
     .where(
@@ -185,6 +229,21 @@ def first_of(connection: Connection, tenant: Tenant) -> str:
     if row is None:
         raise NotFound("Connection of tenant", tenant.name)
     return str(row[0])
+
+
+def act_on_first(work: Work) -> None:
+    """Let a unit of work act on its tenant's (oldest) connection. Raises NotFound."""
+    row = work.row(CONNECTIONS)
+    if row is None:
+        raise NotFound("Connection of tenant", work.tenant_id)
+    work.connection_id = str(row[0])
+
+
+def pushes(work: Work) -> Pushes:
+    """Say how the SCIM side of the acting connection stands."""
+    row = work.row(PUSHES, connection_id=work.connection_id, now=work.now)
+    assert row is not None
+    return Pushes(int(row[0]), row[1])
 
 
 def issue_token(

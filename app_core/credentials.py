@@ -9,7 +9,20 @@ import secrets
 TOKEN_PREFIX = "scim_"
 API_KEY_PREFIX = "scimapi_"
 CLAIM_PREFIX = "scimclaim_"
-SECRET = re.compile(r"scim(?:api|claim)?_[\w-]{16,}")
+CONSENT_PREFIX = "scimconsent_"
+LINK_PREFIX = "scimlink_"
+SESSION_PREFIX = "scimsession_"
+FLOW_PREFIX = "scimflow_"
+PREFIXES = (
+    TOKEN_PREFIX,
+    API_KEY_PREFIX,
+    CLAIM_PREFIX,
+    CONSENT_PREFIX,
+    LINK_PREFIX,
+    SESSION_PREFIX,
+    FLOW_PREFIX,
+)
+SECRET = re.compile(rf"(?:{'|'.join(PREFIXES)})[\w-]{{16,}}")
 """Every secret made here by its prefix, wherever somebody may have put it."""
 
 # Crockford's base 32: no I, L, O and U; who reads a 0 as O or a 1 as I or L is understood.

@@ -27,6 +27,7 @@ from sqlalchemy import (
     or_,
     select,
     text,
+    true,
     union_all,
     update,
 )
@@ -134,6 +135,8 @@ class DirectoryGroupRow(SQLModel, table=True):
     extensions: str | None = Field(sa_type=Text)
     entry: str = Field(sa_type=Text)
     """How a user's `groups` lists this group: JSON, made when the name is."""
+    pushed: bool = Field(default=True, sa_column_kwargs={"server_default": true()})
+    """Whether Entra has named it here itself, by SCIM; a pull, or an administrator, may have brought it as well."""
     version: int
     created_at: str = Field(sa_type=KeyText)
     modified_at: str = Field(sa_type=KeyText)
@@ -223,6 +226,8 @@ class Group(NamedTuple):
     version: int
     created_at: Stamp
     modified_at: Stamp
+    pushed: bool = True
+    """Whether Entra has named it here itself, by SCIM."""
 
 
 U = table_of(DirectoryUserRow)
@@ -260,6 +265,7 @@ GROUP = (
     G.c.version,
     G.c.created_at,
     G.c.modified_at,
+    G.c.pushed,
 )
 OF_USERS = (U.c.tenant_id == tenant, U.c.connection_id == directory_of)
 OF_GROUPS = (G.c.tenant_id == tenant, G.c.connection_id == directory_of)
@@ -352,6 +358,9 @@ MATCH_USER = Statement(
 )
 USERS_BY_OBJECT_ID = Statement(
     select(U.c.entra_object_id, U.c.id).where(*OF_USERS, among(U.c.entra_object_id, "object_ids"))
+)
+ACTIVE_BY_OBJECT_ID = Statement(
+    select(U.c.entra_object_id).where(*OF_USERS, U.c.active.is_(True), among(U.c.entra_object_id, "object_ids"))
 )
 GROUP_BY_OBJECT_ID = Statement(select(G.c.id).where(*OF_GROUPS, G.c.entra_object_id == bindparam("object_id")))
 LEAVE_ALL = Statement(
@@ -455,6 +464,12 @@ def users_by_object_id(work: Work, object_ids: Sequence[str]) -> dict[str, str]:
     return {str(row[0]): str(row[1]) for row in rows}
 
 
+def active_by_object_id(work: Work, object_ids: Sequence[str]) -> set[str]:
+    """Give those Entra object ids whose users are here and active."""
+    rows = work.rows(ACTIVE_BY_OBJECT_ID, connection_id=work.connection_id, object_ids=list(object_ids))
+    return {str(row[0]) for row in rows}
+
+
 def group_by_object_id(work: Work, object_id: str) -> str | None:
     """Give the group of an Entra object id."""
     row = work.row(GROUP_BY_OBJECT_ID, connection_id=work.connection_id, object_id=object_id)
@@ -554,6 +569,7 @@ INSERT_GROUP = Statement(
                 "entra_object_id",
                 "extensions",
                 "entry",
+                "pushed",
                 "version",
                 "created_at",
                 "modified_at",
@@ -589,6 +605,7 @@ TOUCH_GROUPS = Statement(
     )
     .values(version=G.c.version + 1, modified_at=bindparam("now"))
 )
+MARK_PUSHED = Statement(update(G).where(G.c.tenant_id == tenant, G.c.id == bindparam("group_id")).values(pushed=true()))
 DELETE_GROUP = Statement(delete(G).where(*OF_GROUPS, G.c.id == bindparam("group_id")))
 
 
@@ -615,6 +632,11 @@ def touch_groups(work: Work, group_ids: Iterable[str]) -> None:
     keys = list(group_ids)
     if keys:
         work.run(TOUCH_GROUPS, group_ids=list(keys), now=work.now)
+
+
+def mark_pushed(work: Work, group_id: str) -> None:
+    """Remember that Entra has named a group here itself. Nobody sees a change: its version stays."""
+    work.run(MARK_PUSHED, group_id=group_id)
 
 
 def hold_group(work: Work, group_id: str) -> None:

@@ -4,7 +4,8 @@ DomainError
 ├── NotFound            nothing of that id in this tenant
 ├── Conflict            another row holds the value
 │   ├── UserNameTaken
-│   └── GroupNameTaken
+│   ├── GroupNameTaken
+│   └── DirectoryTaken  another customer's connection is to the same directory
 ├── Invalid             the value cannot be taken
 │   ├── UnknownMembers
 │   ├── MissingFields   fields of a card that nobody could ever fill
@@ -16,6 +17,7 @@ DomainError
 ├── Stale               somebody else changed the row in between
 ├── Busy                others held the rows for too long
 ├── MailNotSent         the mail server did not take a letter
+├── SignInRefused       Microsoft has not signed anybody in
 └── Unauthenticated     no live secret
 """
 
@@ -62,6 +64,18 @@ class GroupNameTaken(Conflict):
     """Another group has this name or this externalId, and the two cannot be told apart."""
 
     code = "group-name-taken"
+
+
+class DirectoryTaken(Conflict):
+    """A directory is connected to one customer at a time; to which is nobody's business (ADR 0021)."""
+
+    code = "directory-taken"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This Entra directory is connected elsewhere on this server already. Disconnect it there first, or ask the "
+            "operator of this server."
+        )
 
 
 class Invalid(DomainError):
@@ -175,3 +189,9 @@ class Unauthenticated(DomainError):
     """The secret is missing, unknown, revoked or expired."""
 
     code = "unauthenticated"
+
+
+class SignInRefused(DomainError):
+    """Microsoft has not signed anybody in, or what came back proves nothing."""
+
+    code = "sign-in-refused"

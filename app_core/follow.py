@@ -221,6 +221,14 @@ def after_new_group(work: Work, team_id: str, name: str, *, made: bool) -> None:
         work.record(Event("team.created", team_id, {"name": name, "kind": "synced"}))
 
 
+def after_new_team(work: Work, team_id: str, group_id: str) -> None:
+    """Tell who is in a team that a group has become which was there before."""
+    count = directory.count_members(work, group_id)
+    if count:
+        named = [str(row[0]) for row in work.rows(PEOPLE_OF_GROUP, group_id=group_id, after="", limit=100)]
+        teams.members_changed(work, team_id, named, [], (count, 0))
+
+
 def after_group(
     work: Work, group_id: str, *, name: str | None = None, added: Sequence[str] = (), removed: Sequence[str] = ()
 ) -> None:

@@ -56,3 +56,8 @@ def first_id_of(seconds: float) -> str:
     """Give the lowest identifier that could have been made at an instant, in seconds since the epoch."""
     text = f"{max(0, int(seconds * 1000)):012x}"
     return f"{text[:8]}-{text[8:]}-7000-8000-000000000000"
+
+
+def seconds_of(key: str) -> float:
+    """Say when an identifier was made, in seconds since the epoch."""
+    return int(key[:8] + key[9:13], 16) / 1000

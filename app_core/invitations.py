@@ -23,10 +23,11 @@ from sqlmodel import Field, SQLModel
 from app_core import cards, cards_view, clock, credentials, templates, texts
 from app_core.cards import K, Origin
 from app_core.clock import Stamp
-from app_core.db import KeyText, Statement, table_of
+from app_core.db import Connection, KeyText, Statement, table_of
 from app_core.errors import MissingFields, NotFound, NotPossible, WrongCode
 from app_core.events import Event
 from app_core.ids import new_id
+from app_core.ports import Mail
 from app_core.work import Work
 
 SECONDS = 30 * 86400
@@ -85,6 +86,12 @@ READ = (
 )
 FIND = Statement(READ.where(I.c.id == bindparam("invitation_id")))
 LOCK = Statement(READ.where(I.c.id == bindparam("invitation_id")).with_for_update(of=I))
+# Whoever has a link has nothing else: it is what names the tenant.
+TENANT_OF = Statement(
+    select(I.c.tenant_id).where(
+        I.c.claim_hash == bindparam("claim_hash"), I.c.claimed_at.is_(None), I.c.expires_at > bindparam("now")
+    )
+)
 BY_TOKEN = Statement(
     READ.where(I.c.claim_hash == bindparam("claim_hash"), I.c.claimed_at.is_(None), I.c.expires_at > bindparam("now"))
 )
@@ -161,6 +168,14 @@ def revoke(work: Work, invitation_id: str) -> None:
 # The person ---------------------------------------------------------------------------------------------------------
 
 
+def tenant_of(connection: Connection, token: str, now: Stamp) -> str:
+    """Give the tenant of the open invitation that a link is for. Raises WrongCode, whatever is wrong with the link."""
+    row = connection.row(TENANT_OF, {"claim_hash": credentials.token_hash(token), "now": now})
+    if row is None:
+        raise _wrong_link()
+    return str(row[0])
+
+
 def by_token(work: Work, token: str) -> Invitation:
     """Give the open invitation that a link is for. Raises WrongCode, which says the same whatever is wrong."""
     row = work.row(BY_TOKEN, claim_hash=credentials.token_hash(token), now=work.now)
@@ -174,6 +189,17 @@ def take(work: Work, invitation: Invitation) -> None:
     if not work.run(TAKE, invitation_id=invitation.id, now=work.now):
         raise _wrong_link()
     work.record(Event("invitation.claimed", invitation.id, {"card_id": invitation.card_id}))
+
+
+def letter(invitation: Invitation, address: str, sender: str, link: str) -> Mail:
+    """Write the letter with the link of an invitation; `sender` is what its company is called."""
+    greeting = f"Hello {invitation.display_name}" if invitation.display_name else "Hello"
+    text = (
+        f"{greeting},\n\n{sender} has a business card for you. Look at it and take it here:\n\n    {link}\n\n"
+        f"The link works once, until {invitation.expires_at[:10]}, for whoever has it: do not pass it on. If you did "
+        "not expect this letter, you need not do anything.\n"
+    )
+    return Mail(address, f"A business card from {sender}", text)
 
 
 def _wrong_link() -> WrongCode:

@@ -14,7 +14,7 @@ from sqlmodel import Field, SQLModel
 
 from app_core import clock
 from app_core.clock import Stamp
-from app_core.db import Connection, KeyText, Statement, among, table_of, upsert
+from app_core.db import Connection, KeyText, Statement, among, json_text, table_of, upsert
 from app_core.errors import Stale
 from app_core.ids import new_id
 from app_core.work import Work
@@ -29,7 +29,7 @@ class JobRow(SQLModel, table=True):
     queued → running   a worker has its lease
     running → queued   its step failed; it is tried again later
     running → done     nothing is left to do
-    running → failed   it failed too often; `error` says how
+    running → failed   it failed too often, or what it is about is no more; `error` says how
     """
 
     __tablename__ = "job"
@@ -144,6 +144,8 @@ ENQUEUE = Statement(
             "failures": 0,
             "total": literal_column("excluded.total", Integer()),
             "args": literal_column("excluded.args", Text()),
+            # Who asks again asks for it now, however long a failure would have let it rest.
+            "run_at": literal_column("excluded.run_at", Text()),
             "modified_at": literal_column("excluded.modified_at", Text()),
         },
     )
@@ -204,9 +206,23 @@ POSTPONE = Statement(
     )
 )
 GIVE_BACK = Statement(update(J).where(*MINE).values(state="queued", leased_until=None, modified_at=bindparam("now")))
+TAKE_BACK = Statement(
+    update(J).where(UNFINISHED, J.c.leased_until.is_not(None)).values(state="queued", leased_until=None)
+)
 AGAIN = Statement(select(*JOB).where(*THIS, UNFINISHED, J.c.attempt == bindparam("attempt_was")))
 FIND = Statement(select(*JOB).where(*THIS))
 UNFINISHED_OF = Statement(select(*JOB).where(OF_TENANT, J.c.slot == bindparam("slot"), UNFINISHED))
+END = Statement(
+    update(J)
+    .where(OF_TENANT, UNFINISHED, json_text(J.c.args, "connection_id") == bindparam("connection_id"))
+    .values(
+        state="failed",
+        error=bindparam("reason"),
+        leased_until=None,
+        modified_at=bindparam("now"),
+        finished_at=bindparam("now"),
+    )
+)
 FREE = Statement(
     select(*JOB)
     .where(*THIS, UNFINISHED, or_(J.c.leased_until.is_(None), J.c.leased_until <= bindparam("now", type_=KeyText)))
@@ -222,8 +238,13 @@ PAGE = Statement(
 # For those who need something done ----------------------------------------------------------------------------------
 
 
-def enqueue(work: Work, kind: str, slot: str, args: dict[str, Any], *, total: int = 0) -> None:
-    """Ask for a job in this transaction; one that is unfinished in the same slot starts over instead."""
+def enqueue(
+    work: Work, kind: str, slot: str, args: dict[str, Any], *, total: int = 0, at: Stamp | None = None
+) -> None:
+    """Ask for a job in this transaction; one that is unfinished in the same slot starts over instead.
+
+    It is begun at once, or not before `at`.
+    """
     work.run(
         ENQUEUE,
         id=new_id(),
@@ -231,7 +252,7 @@ def enqueue(work: Work, kind: str, slot: str, args: dict[str, Any], *, total: in
         slot=slot,
         args=orjson.dumps(args).decode(),
         total=total,
-        run_at=work.now,
+        run_at=at or work.now,
         now=work.now,
     )
 
@@ -248,6 +269,18 @@ def unfinished(work: Work, slot: str) -> Job | None:
     return None if row is None else Job(*row)
 
 
+def asked(work: Work, slot: str) -> Job:
+    """Read the job of a slot that was asked for in this transaction."""
+    job = unfinished(work, slot)
+    assert job is not None
+    return job
+
+
+def end_all_of_connection(work: Work, reason: str) -> None:
+    """Give up what is unfinished about the acting connection; a step that a worker is taking counts no more."""
+    work.run(END, connection_id=work.connection_id, reason=reason, now=work.now)
+
+
 def page(work: Work, *, before: str = "~", limit: int = 50) -> list[Job]:
     """List jobs, newest first, from before an id."""
     return [Job(*row) for row in work.rows(PAGE, before=before, limit=limit)]
@@ -261,6 +294,14 @@ def claim(connection: Connection, kinds: Sequence[str]) -> Job | None:
     now = clock.now()
     row = connection.row(DUE, {"now": now, "kinds": list(kinds)})
     return None if row is None else _leased(connection, Job(*row), now)
+
+
+def take_back(connection: Connection) -> None:
+    """Take all leases back, whosever tenant's job it is: for the only worker there is, as it starts.
+
+    Whoever held one is dead; if it is not after all, its steps count no more once another has the job.
+    """
+    connection.run(TAKE_BACK, {})
 
 
 def lease(connection: Connection, tenant_id: str, job_id: str) -> Job | None:

@@ -1,21 +1,24 @@
 """Photos of people: one each, whether the directory, an administrator or the person gave it.
 
+One given by hand stands, whatever the directory has; when it is taken away, the directory's comes back (ADR 0020).
+
 An image is known by its own header, never by what its sender says it is, and is kept and given back byte for byte: no
 decoder runs here, so none can be attacked. What is not one of the four formats of the web is refused, SVG first of
 all: it is a document with scripts.
 """
 
 from collections.abc import Callable
+from enum import StrEnum
 from hashlib import sha256
 from typing import NamedTuple
 
-from sqlalchemy import ForeignKeyConstraint, LargeBinary, bindparam, delete, select, update
+from sqlalchemy import ForeignKeyConstraint, Index, LargeBinary, bindparam, delete, null, select, update
 from sqlmodel import Field, SQLModel
 
 from app_core import people
 from app_core.clock import Stamp
 from app_core.db import KeyText, Statement, table_of, upsert
-from app_core.directory import tenant
+from app_core.directory import CONNECTION_OF, tenant
 from app_core.errors import Invalid
 from app_core.events import Event
 from app_core.people import Person
@@ -24,6 +27,14 @@ from app_core.work import Work
 MOST_BYTES = 4 * 1024 * 1024
 MOST_PIXELS = 4096
 """Along each side."""
+
+
+class Origin(StrEnum):
+    """Who gave a photo."""
+
+    HAND = "hand"
+    """An administrator, or the person."""
+    DIRECTORY = "directory"
 
 
 class PhotoRow(SQLModel, table=True):
@@ -41,7 +52,32 @@ class PhotoRow(SQLModel, table=True):
     media_type: str = Field(sa_type=KeyText)
     width: int
     height: int
+    origin: str = Field(default=Origin.HAND, sa_type=KeyText, sa_column_kwargs={"server_default": Origin.HAND.value})
     modified_at: str = Field(sa_type=KeyText)
+
+
+class DirectoryPhotoRow(SQLModel, table=True):
+    """What is known of the photo that the directory has of a user: `etag` is that of the one that was taken over last.
+
+    It comes when the user is first seen, and goes with it. `due_at` says when the directory is asked next.
+    """
+
+    __tablename__ = "directory_photo"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["tenant_id", "user_id"], ["directory_user.tenant_id", "directory_user.id"], ondelete="CASCADE"
+        ),
+        ForeignKeyConstraint(["tenant_id", "connection_id"], CONNECTION_OF, ondelete="CASCADE"),
+        Index("ix_directory_photo_due_at", "tenant_id", "connection_id", "due_at"),
+    )
+
+    tenant_id: str = Field(primary_key=True, sa_type=KeyText)
+    user_id: str = Field(primary_key=True, sa_type=KeyText)
+    connection_id: str = Field(sa_type=KeyText)
+    etag: str | None
+    asked_at: str | None = Field(sa_type=KeyText)
+    due_at: str = Field(sa_type=KeyText)
+    problem: str | None
 
 
 class Photo(NamedTuple):
@@ -53,9 +89,10 @@ class Photo(NamedTuple):
     width: int
     height: int
     modified_at: Stamp
+    origin: str = Origin.HAND
 
 
-F = table_of(PhotoRow)
+F, D = table_of(PhotoRow), table_of(DirectoryPhotoRow)
 THE_PHOTO = (F.c.tenant_id == tenant, F.c.person_id == bindparam("of_person"))
 FIND = Statement(select(*[F.c[name] for name in Photo._fields]).where(*THE_PHOTO))
 INSERT = upsert(F).values(
@@ -66,7 +103,18 @@ PUT = Statement(
         index_elements=["tenant_id", "person_id"], set_={name: INSERT.excluded[name] for name in Photo._fields}
     )
 )
-REMOVE = Statement(delete(F).where(*THE_PHOTO))
+SET_ORIGIN = Statement(
+    update(F)
+    .where(*THE_PHOTO, F.c.origin != bindparam("new", type_=KeyText))
+    .values(origin=bindparam("new", type_=KeyText))
+)
+ORIGIN = Statement(select(F.c.origin).where(*THE_PHOTO))
+REMOVE = Statement(delete(F).where(*THE_PHOTO).returning(F.c.origin))
+ASK_AGAIN = Statement(
+    update(D)
+    .where(D.c.tenant_id == tenant, D.c.user_id == bindparam("user_id"))
+    .values(etag=null(), due_at=bindparam("now"))
+)
 HAND_OVER = Statement(update(F).where(*THE_PHOTO).values(person_id=bindparam("heir_id")).returning(F.c.hash))
 
 
@@ -76,25 +124,51 @@ def get(work: Work, person_id: str) -> Photo | None:
     return None if row is None else Photo(bytes(row[0]), *row[1:])
 
 
-def put(work: Work, person: Person, data: bytes) -> bool:
-    """Give a person that the caller holds a photo; say whether that is a change. Raises Invalid (`check_image`)."""
+def put(work: Work, person: Person, data: bytes, *, origin: Origin = Origin.HAND) -> bool:
+    """Give a person that the caller holds a photo; say whether that is a change. Raises Invalid (`check_image`).
+
+    One of the directory's leaves alone what was given by hand.
+    """
     media_type, width, height = check_image(data)
+    if origin is Origin.DIRECTORY and is_by_hand(work, person):
+        return False
     name = sha256(data).hexdigest()
     if name == person.photo_hash:
+        if work.run(SET_ORIGIN, of_person=person.id, new=origin) and origin is Origin.HAND:
+            _ask_again(work, person)
         return False
-    photo = Photo(data, name, media_type, width, height, work.now)
+    photo = Photo(data, name, media_type, width, height, work.now, origin)
     work.run(PUT, of_person=person.id, **photo._asdict())
+    if origin is Origin.HAND:
+        _ask_again(work, person)
     _tell(work, person, name)
     return True
 
 
 def remove(work: Work, person: Person) -> bool:
-    """Take the photo of a person that the caller holds away; say whether there was one."""
-    if person.photo_hash is None:
+    """Take the photo of a person that the caller holds away; say whether there was one.
+
+    After one that was given by hand the directory's comes back; one of the directory's stays away until it is another.
+    """
+    rows = [] if person.photo_hash is None else work.rows(REMOVE, of_person=person.id)
+    if not rows:
         return False
-    work.run(REMOVE, of_person=person.id)
+    if rows[0][0] == Origin.HAND:
+        _ask_again(work, person)
     _tell(work, person, None)
     return True
+
+
+def is_by_hand(work: Work, person: Person) -> bool:
+    """Say whether a person has a photo that an administrator, or the person, gave."""
+    row = None if person.photo_hash is None else work.row(ORIGIN, of_person=person.id)
+    return row is not None and row[0] == Origin.HAND
+
+
+def _ask_again(work: Work, person: Person) -> None:
+    """Have the directory asked for its photo, as if it had never been."""
+    if person.directory_user_id is not None:
+        work.run(ASK_AGAIN, user_id=person.directory_user_id, now=work.now)
 
 
 def hand_over(work: Work, person_id: str, heir_id: str) -> None:

@@ -143,8 +143,18 @@ class MemberStep:
     """Whom; or how to find them when it is this step's turn."""
 
 
-def create_group(work: Work, record: GroupRecord, members: Sequence[str] = (), *, group_id: str | None = None) -> Group:
-    """Take a new group over from the directory. Raises GroupNameTaken, UnknownMembers."""
+def create_group(
+    work: Work,
+    record: GroupRecord,
+    members: Sequence[str] = (),
+    *,
+    group_id: str | None = None,
+    pushed: bool = True,
+) -> Group:
+    """Take a new group over from the directory. Raises GroupNameTaken, UnknownMembers.
+
+    `pushed` says that Entra itself names it, by SCIM: only then it becomes a team by itself (P3, ADR 0019).
+    """
     group_id = group_id or new_id()
     if entra_object_id(record.external_id) is None:
         # Without an object id no constraint tells two of one name apart, so nobody may add a group to this connection
@@ -155,21 +165,23 @@ def create_group(work: Work, record: GroupRecord, members: Sequence[str] = (), *
             "id": group_id,
             "connection_id": work.connection_id,
             **_columns(group_id, record),
+            "pushed": pushed,
             "version": 1,
             "created_at": work.now,
             "modified_at": work.now,
         }
         team = teams.arrival(work, group_id, record.display_name)
-        _, _, made = work.run_together((directory.INSERT_GROUP, row), directory.tally(work, "Group", 1), team)
+        writes = [(directory.INSERT_GROUP, row), directory.tally(work, "Group", 1), *([team] if pushed else [])]
+        made = work.run_together(*writes)[2:]
     except Violation as violation:
         raise _group_refusal(violation, record) from violation
     _require_own_name(work, record, group_id)
-    follow.after_new_group(work, team[1]["id"], record.display_name, made=bool(made))
+    follow.after_new_group(work, team[1]["id"], record.display_name, made=any(made))
     if members:
         moves = Moves()
         _take_step(work, group_id, MemberStep("add", members), moves)
         follow.after_group(work, group_id, added=list(moves.came))
-    return Group(group_id, record.display_name, record.external_id, record.extensions, 1, work.now, work.now)
+    return Group(group_id, record.display_name, record.external_id, record.extensions, 1, work.now, work.now, pushed)
 
 
 def lock_group(work: Work, group_id: str) -> Group:
@@ -180,15 +192,18 @@ def lock_group(work: Work, group_id: str) -> Group:
     return group
 
 
-def change_group(work: Work, before: Group, change: GroupChange) -> list[str]:
+def change_group(work: Work, before: Group, change: GroupChange, *, pushed: bool = True) -> list[str]:
     """Write down what the directory says about a group; give the names of what changed.
 
-    Members are added and removed as rows, never loaded. Raises GroupNameTaken, UnknownMembers.
+    Members are added and removed as rows, never loaded. A group that a pull brought is a pushed one from the first time
+    that Entra itself names it (`pushed`). Raises GroupNameTaken, UnknownMembers.
     """
     changed = []
     record = change.record
     now_stored = GroupRecord(before.display_name, before.external_id, before.extensions)
     renamed = record is not None and record != now_stored
+    if pushed and not before.pushed:
+        _push(work, before.id, (record or now_stored).display_name)
     if record is not None and renamed:
         changed += _differences(now_stored, record)
         if "displayName" in changed or "externalId" in changed:
@@ -217,6 +232,15 @@ def change_group(work: Work, before: Group, change: GroupChange) -> list[str]:
     else:
         teams.unmark_deletion(work, before.id)
     return changed
+
+
+def _push(work: Work, group_id: str, name: str) -> None:
+    """Have a group be a pushed one; it becomes a team as if it had come by push, unless it is one."""
+    directory.mark_pushed(work, group_id)
+    team = teams.arrival(work, group_id, name)
+    if any(work.run_together(team)):
+        follow.after_new_group(work, team[1]["id"], name, made=True)
+        follow.after_new_team(work, team[1]["id"], group_id)
 
 
 def delete_group(work: Work, group_id: str) -> None:

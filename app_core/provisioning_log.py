@@ -8,16 +8,19 @@ import re
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 from itertools import combinations
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
-from sqlalchemy import ForeignKeyConstraint, Index, Integer, Text, bindparam, delete, insert, select
+from sqlalchemy import ForeignKeyConstraint, Index, Integer, Text, bindparam, delete, func, insert, select
 from sqlmodel import Field, SQLModel
 
-from app_core.credentials import API_KEY_PREFIX, CLAIM_PREFIX, SECRET, TOKEN_PREFIX
+from app_core import clock
+from app_core.clock import Stamp
+from app_core.credentials import PREFIXES, SECRET
 from app_core.db import Connection, KeyText, Params, Row, Statement, table_of
-from app_core.ids import first_id_of, new_id
+from app_core.ids import first_id_of, new_id, seconds_of
 from app_core.resource import GUID
 from app_core.work import Work
 
@@ -91,6 +94,15 @@ PAGES = {
     frozenset(named): _page(named) for number in range(len(FILTERS) + 1) for named in combinations(FILTERS, number)
 }
 FIND = Statement(select(L).where(OF_TENANT, L.c.id == bindparam("entry_id")))
+# Ids sort by the time they were made, which is within the transaction: the key leads to the few of one instant.
+AT = Statement(
+    select(L)
+    .where(OF_TENANT, L.c.id >= bindparam("first"), L.c.id < bindparam("last"), L.c.at == bindparam("at"))
+    .order_by(L.c.id)
+    .limit(bindparam("count", type_=Integer()))
+)
+LONGEST_TRANSACTION = 10.0
+"""Seconds between the instant that a transaction counts as and its entry, at most; of a longer one none is found."""
 PURGE = Statement(
     delete(L).where(
         OF_TENANT,
@@ -159,11 +171,130 @@ def find(work: Work, entry_id: str) -> dict[str, Any] | None:
     return None if row is None else _entry(row)
 
 
+def at_instant(work: Work, at: Stamp, *, limit: int = 5) -> list[dict[str, Any]]:
+    """List the entries of the transactions that count as one instant: a fact that bears it came in one of them."""
+    begun = clock.seconds(at)
+    window = {"first": first_id_of(begun), "last": first_id_of(begun + LONGEST_TRANSACTION)}
+    return [_entry(row) for row in work.rows(AT, at=at, count=limit, **window)]
+
+
 def _entry(row: Row) -> dict[str, Any]:
     entry = dict(zip(COLUMNS, row, strict=True))
     entry["changed"] = orjson.loads(entry["changed"])
     entry["exchange"] = None if entry["exchange"] is None else orjson.loads(entry["exchange"])
     return entry
+
+
+# For whoever looks on -----------------------------------------------------------------------------------------------
+
+LOOKED_THROUGH = 20_000
+"""How many entries one look goes through for those that a filter lets in, where no index answers it; and how many are
+counted at most, the newest first. A tenant may have a million of them."""
+
+
+class Wanted(NamedTuple):
+    """Which entries somebody wants to see; None: whichever."""
+
+    outcome: str | None = None
+    source: str | None = None
+    action: str | None = None
+    reason_code: str | None = None
+    target_ids: Sequence[str] | None = None
+
+
+AT_ID = COLUMNS.index("id")
+
+
+class Look(NamedTuple):
+    """What a look has found, newest first."""
+
+    entries: Sequence[dict[str, Any]]
+    next: str | None
+    """Where to look on, though nothing may have been found so far; None at the end of the log."""
+
+
+@cache
+def _look(named: frozenset[str]) -> Statement:
+    chosen = select(L).where(
+        OF_TENANT, L.c.id < bindparam("before", type_=KeyText), L.c.id >= bindparam("floor", type_=KeyText)
+    )
+    for name in sorted(named):
+        chosen = chosen.where(L.c[name] == bindparam(name, type_=KeyText))
+    return Statement(chosen.order_by(L.c.id.desc()).limit(bindparam("count", type_=Integer())))
+
+
+FLOOR = Statement(
+    select(L.c.id)
+    .where(OF_TENANT, L.c.id < bindparam("before", type_=KeyText))
+    .order_by(L.c.id.desc())
+    .offset(LOOKED_THROUGH - 1)
+    .limit(1)
+)
+
+
+def _newest(*columns: Any) -> Any:
+    newest = select(*columns).where(OF_TENANT, L.c.id >= bindparam("since", type_=KeyText)).order_by(L.c.id.desc())
+    return newest.limit(bindparam("most", type_=Integer())).subquery()
+
+
+def _counting(newest: Any) -> Statement:
+    return Statement(select(*newest.c, func.count()).group_by(*newest.c))
+
+
+ACTIVITY = {
+    width: _counting(_newest(func.substr(L.c.at, 1, width).label("part"), L.c.outcome)) for width in (10, 13, 16)
+}
+ENDS = _counting(_newest(L.c.source, L.c.outcome, L.c.reason_code))
+
+
+def look(work: Work, wanted: Wanted, *, before: str = "~", limit: int = 50) -> Look:
+    """List entries newest first, from before an id; goes no further than LOOKED_THROUGH entries at a time."""
+    filtered = any(value is not None for value in wanted)
+    floor = work.row(FLOOR, before=before) if filtered and wanted.target_ids is None else None
+    lowest = "" if floor is None else str(floor[0])
+    rows = _found(work, wanted, before, lowest, limit + 1)
+    entries = [_entry(row) for row in rows[:limit]]
+    if len(rows) > limit:
+        return Look(entries, str(entries[-1]["id"]))
+    return Look(entries, lowest or None)
+
+
+def newer(work: Work, wanted: Wanted, since: str, *, limit: int = 200) -> Sequence[dict[str, Any]]:
+    """List the newest entries from an id on, newest first."""
+    return [_entry(row) for row in _found(work, wanted, "~", since, limit)]
+
+
+def _found(work: Work, wanted: Wanted, before: str, floor: str, count: int) -> Sequence[Row]:
+    asked = {name: value for name, value in wanted._asdict().items() if value is not None and name != "target_ids"}
+    limits = {"before": before, "floor": floor, "count": count}
+    if wanted.target_ids is None:
+        return work.rows(_look(frozenset(asked)), **limits, **asked)
+    # One look-up in the index for each: for all at once, SQLite would rather go through the log.
+    statement = _look(frozenset({*asked, "target_id"}))
+    found = [row for key in wanted.target_ids for row in work.rows(statement, **limits, **asked, target_id=key)]
+    return sorted(found, key=lambda row: str(row[AT_ID]), reverse=True)[:count]
+
+
+def activity(work: Work, since_seconds: float, width: int) -> Sequence[tuple[Stamp, str, int]]:
+    """Count the newest entries since an instant (epoch seconds) by a part of their time and by outcome.
+
+    The part is the beginning of their stamp: 10 characters for days, 13 for hours, 16 for minutes. At most
+    LOOKED_THROUGH are counted; where they are as many, older ones have been left out.
+    """
+    rows = work.rows(ACTIVITY[width], since=first_id_of(since_seconds), most=LOOKED_THROUGH)
+    return [(str(part), str(outcome), int(count)) for part, outcome, count in rows]
+
+
+def counted_since(work: Work) -> float:
+    """Say since when all entries would be counted, in epoch seconds; 0 where that is all of them."""
+    floor = work.row(FLOOR, before="~")
+    return 0.0 if floor is None else seconds_of(str(floor[0]))
+
+
+def ends(work: Work, since_seconds: float, *, most: int) -> Sequence[tuple[str, str, str | None, int]]:
+    """Count the newest entries since an instant (epoch seconds), at most `most`, by source, outcome and reason."""
+    rows = work.rows(ENDS, since=first_id_of(since_seconds), most=most)
+    return [(str(source), str(outcome), code, int(count)) for source, outcome, code, count in rows]
 
 
 def purge(connection: Connection, tenant_id: str, until_seconds: float, *, count: int = 500) -> int:
@@ -178,7 +309,6 @@ MASK = "•••"
 Known = Callable[[str], bool]
 """Says whether a word is one of the protocol's own: an attribute, a schema. Every other may be personal."""
 
-PREFIXES = (TOKEN_PREFIX, API_KEY_PREFIX, CLAIM_PREFIX)
 CLASSES = frozenset({"work", "home", "other", "mobile", "fax", "pager", "true", "false", "null"})
 WORDS = frozenset({"eq", "ne", "co", "sw", "ew", "gt", "ge", "lt", "le", "pr", "and", "or", "not"})
 # What classifies a request or shows its shape, where it has the form that it should have.

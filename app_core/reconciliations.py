@@ -1,10 +1,10 @@
 """Reconciliations: what a complete listing of the directory found to differ from the mirror, and what came of it (G5).
 
 A run and its findings are kept, so that an administrator can read what differs and why, and approve removals that were
-held. What of the mirror is compared is read here as well.
+held. Who lists and repairs is `graph_fallback.reconcile`; what of the mirror is compared is read here as well.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -18,19 +18,29 @@ from sqlalchemy import (
     delete,
     func,
     insert,
-    literal_column,
+    or_,
     select,
     update,
 )
 from sqlmodel import Field, SQLModel
 
-from app_core import clock
+from app_core import clock, jobs
 from app_core.clock import Stamp
-from app_core.db import KeyText, Statement, among, table_of, upsert
+from app_core.db import KeyText, Statement, among, table_of
 from app_core.directory import CONNECTION_OF, OF_GROUPS, OF_USERS, G, M, U
-from app_core.errors import NotFound, NotPossible
+from app_core.errors import NotFound, NotPossible, Stale
+from app_core.ids import new_id
+from app_core.jobs import Job
 from app_core.work import Work
 
+RECONCILE = "reconcile"
+"""The kind of job that carries runs out."""
+GRACE_SECONDS = 300.0
+"""What changed here so shortly before a run is left alone: Graph lags behind."""
+TRIES = 5
+"""How many runs there are in all that nobody waits for, while the listing breaks off."""
+RETRY_SECONDS = 600.0
+"""How long after the first such run the second begins; the pause doubles each time."""
 KEEP_DAYS = 90
 FACTS = ("users", "groups", "memberships", "found", "removals", "error")
 
@@ -45,6 +55,7 @@ class Policy(StrEnum):
 class State(StrEnum):
     """Where a run is."""
 
+    QUEUED = "queued"
     LISTING = "listing"
     HELD = "held"
     DONE = "done"
@@ -66,10 +77,12 @@ class Outcome(StrEnum):
 class ReconciliationRow(SQLModel, table=True):
     """A run.
 
+    queued → listing   a worker has begun it
     listing → done     everything was listed; findings are repaired, or reported
     listing → held     too much was to be removed: the removals wait for an administrator
-    listing → failed   the listing broke off, or another run took its place; nothing was removed
+    listing → failed   the listing broke off; nothing was removed
     held → done        approved: the removals that were still true are carried out
+    any    → failed    another run took its place before its end, or the connection is to no or to another directory
     """
 
     __tablename__ = "reconciliation"
@@ -209,31 +222,31 @@ OF_RUN = (D.c.tenant_id == bindparam("tenant_id"), D.c.run_id == bindparam("run_
 OF_CONNECTION = (R.c.tenant_id == bindparam("tenant_id"), R.c.connection_id == bindparam("connection_id"))
 RUN = tuple(R.c[name] for name in Run._fields)
 FINDING = (D.c.position, *[D.c[name] for name in Drift._fields], D.c.outcome, D.c.reason)
-BEGIN = Statement(
-    upsert(R)
-    .values(
+ADD_RUN = Statement(
+    insert(R).values(
         tenant_id=bindparam("tenant_id"),
         id=bindparam("run_id"),
         connection_id=bindparam("connection_id"),
-        state=State.LISTING,
+        state=State.QUEUED,
         policy=bindparam("policy"),
         started_at=bindparam("now"),
-        cutoff=bindparam("cutoff"),
+        cutoff=bindparam("now"),
         users=0,
         groups=0,
         memberships=0,
         found=0,
         removals=0,
     )
-    .on_conflict_do_update(
-        index_elements=["tenant_id", "id"],
-        set_={name: literal_column(f"excluded.{name}", Text()) for name in ("state", "started_at", "cutoff")},
-    )
+)
+BEGIN = Statement(
+    update(R)
+    .where(*THIS, or_(R.c.state == State.QUEUED, R.c.state == State.LISTING))
+    .values(state=State.LISTING, started_at=bindparam("now"), cutoff=bindparam("cutoff"))
 )
 FORGET = Statement(delete(D).where(*OF_RUN))
-SUPERSEDE = Statement(
+GIVE_UP = Statement(
     update(R)
-    .where(*OF_CONNECTION, R.c.state == State.LISTING, R.c.id != bindparam("run_id"))
+    .where(*OF_CONNECTION, among(R.c.state, "states"))
     .values(state=State.FAILED, finished_at=bindparam("now"), error=bindparam("reason"))
 )
 PURGE = Statement(delete(R).where(*OF_CONNECTION, R.c.started_at < bindparam("before", type_=KeyText)))
@@ -269,24 +282,94 @@ SETTLE = Statement(
     .where(*OF_RUN, D.c.position == bindparam("at"))
     .values(outcome=bindparam("came"), reason=bindparam("because"))
 )
-FINDINGS = Statement(
-    select(*FINDING)
-    .where(*OF_RUN, D.c.position > bindparam("after", type_=Integer()))
-    .order_by(D.c.position)
-    .limit(bindparam("limit", type_=Integer()))
-)
+
+
+def _findings(named: Iterable[str]) -> Statement:
+    return Statement(
+        select(*FINDING)
+        .where(
+            *OF_RUN,
+            D.c.position > bindparam("after", type_=Integer()),
+            *[D.c[name] == bindparam(f"the_{name}", type_=KeyText) for name in named],
+        )
+        .order_by(D.c.position)
+        .limit(bindparam("limit", type_=Integer()))
+    )
+
+
+FINDINGS = {frozenset(named): _findings(named) for named in ((), ("kind",), ("outcome",), ("kind", "outcome"))}
 HELD = Statement(select(*FINDING).where(*OF_RUN, D.c.outcome == Outcome.HELD).order_by(D.c.position))
 COUNTS = Statement(select(D.c.kind, D.c.outcome, func.count()).where(*OF_RUN).group_by(D.c.kind, D.c.outcome))
 
 # Runs ---------------------------------------------------------------------------------------------------------------
 
 
-def begin(work: Work, run_id: str, policy: Policy, cutoff: Stamp) -> None:
-    """Begin a run, or begin it anew where a worker died over it; one of the same connection that never ended failed."""
-    params = {"connection_id": work.connection_id, "run_id": run_id, "now": work.now}
-    work.run(SUPERSEDE, **params, reason="The run was interrupted, and another one took its place.")
+def ask(
+    work: Work,
+    policy: Policy = Policy.REPAIR,
+    *,
+    grace: float = GRACE_SECONDS,
+    tries: int = 1,
+    at: Stamp | None = None,
+) -> Run:
+    """Ask for a run on the acting connection, instead of one that is under way; it begins at once, or not before `at`.
+
+    `tries` is how many there may be in all where the listing breaks off, each a run of its own: TRIES where nobody
+    waits for it.
+    """
+    run_id = new_id()
+    give_up(work, "It was interrupted, and another run took its place.")
     work.run(PURGE, connection_id=work.connection_id, before=clock.later(-KEEP_DAYS * 86400))
-    work.run(BEGIN, **params, policy=policy, cutoff=cutoff)
+    work.run(ADD_RUN, run_id=run_id, connection_id=work.connection_id, policy=policy, now=work.now)
+    args = {"connection_id": work.connection_id, "run_id": run_id, "policy": policy, "grace": grace, "approved": False}
+    jobs.enqueue(work, RECONCILE, slot(work), {**args, "tries": tries}, at=at)
+    return require(work, run_id)
+
+
+def next_try_at(tries: int) -> Stamp | None:
+    """Say when a run whose listing broke off is tried again, with so many tries left; None: it is not."""
+    return None if tries <= 1 else clock.later(RETRY_SECONDS * 2 ** max(0, TRIES - tries))
+
+
+def slot(work: Work) -> str:
+    """Name the place that runs of the acting connection share: there is one at a time."""
+    return f"{RECONCILE}:{work.connection_id}"
+
+
+def approve(work: Work, run_id: str) -> Run:
+    """Let the removals of a held run be carried out, of those that are still true. Raises NotFound, NotPossible."""
+    run = require(work, run_id)
+    if not work.run(APPROVE, run_id=run_id, now=work.now, actor=work.actor.id):
+        raise NotPossible(f"The reconciliation '{run_id}' holds nothing that waits for approval: it is {run.state}.")
+    args = {"connection_id": work.connection_id, "run_id": run_id, "approved": True}
+    jobs.enqueue(work, RECONCILE, approval_slot(run_id), args, total=run.removals)
+    return require(work, run_id)
+
+
+def approval_slot(run_id: str) -> str:
+    """Name the place of an approval: approving twice is approving once."""
+    return f"{RECONCILE}:approved:{run_id}"
+
+
+def job_of(work: Work, run: Run) -> Job | None:
+    """Read the job that carries a run out, as long as it is not finished."""
+    if run.state == State.HELD:
+        return jobs.unfinished(work, approval_slot(run.id))
+    job = jobs.unfinished(work, slot(work))
+    return job if job is not None and job.arguments()["run_id"] == run.id else None
+
+
+def give_up(work: Work, reason: str, *, held: bool = False) -> None:
+    """End the runs of the acting connection that are under way as failed; those that are held only if it is said."""
+    states = [State.QUEUED, State.LISTING, *([State.HELD] if held else [])]
+    params = {"states": [str(state) for state in states], "reason": reason}
+    work.run(GIVE_UP, connection_id=work.connection_id, now=work.now, **params)
+
+
+def begin(work: Work, run_id: str, cutoff: Stamp) -> None:
+    """Begin a run, or begin it anew where a worker died over it. Raises Stale where another took its place."""
+    if not work.run(BEGIN, run_id=run_id, now=work.now, cutoff=cutoff):
+        raise Stale(f"Reconciliation '{run_id}' is not to be carried out any more.")
     work.run(FORGET, run_id=run_id)
 
 
@@ -301,20 +384,18 @@ def done(work: Work, run_id: str) -> None:
     work.run(FINISH, run_id=run_id, now=work.now)
 
 
-def approve(work: Work, run_id: str) -> Run:
-    """Let the removals of a held run be carried out. Raises NotFound, NotPossible."""
-    run = find(work, run_id)
-    if run is None or run.connection_id != work.connection_id:
-        raise NotFound("Reconciliation", run_id)
-    if not work.run(APPROVE, run_id=run_id, now=work.now, actor=work.actor.id):
-        raise NotPossible(f"The reconciliation '{run_id}' holds nothing that waits for approval: it is {run.state}.")
-    return run
-
-
 def find(work: Work, run_id: str) -> Run | None:
     """Read a run."""
     row = work.row(FIND, run_id=run_id)
     return None if row is None else Run(*row)
+
+
+def require(work: Work, run_id: str) -> Run:
+    """Read a run of the acting connection. Raises NotFound."""
+    run = find(work, run_id)
+    if run is None or run.connection_id != work.connection_id:
+        raise NotFound("Reconciliation", run_id)
+    return run
 
 
 def runs(work: Work, *, before: str = "~", limit: int = 50) -> list[Run]:
@@ -336,9 +417,14 @@ def settle(work: Work, run_id: str, position: int, outcome: Outcome, reason: str
     work.run(SETTLE, run_id=run_id, at=position, came=outcome, because=reason)
 
 
-def findings(work: Work, run_id: str, *, after: int = -1, limit: int = 1000) -> list[Finding]:
-    """List the findings of a run from behind a position."""
-    return [_finding(row) for row in work.rows(FINDINGS, run_id=run_id, after=after, limit=limit)]
+def findings(
+    work: Work, run_id: str, *, after: int = -1, limit: int = 1000, kind: str | None = None, outcome: str | None = None
+) -> list[Finding]:
+    """List the findings of a run from behind a position, of one kind or outcome where one is named."""
+    named = {name: value for name, value in (("kind", kind), ("outcome", outcome)) if value is not None}
+    params = {f"the_{name}": value for name, value in named.items()}
+    rows = work.rows(FINDINGS[frozenset(named)], run_id=run_id, after=after, limit=limit, **params)
+    return [_finding(row) for row in rows]
 
 
 def held(work: Work, run_id: str) -> list[Finding]:

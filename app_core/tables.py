@@ -3,10 +3,13 @@
 from sqlmodel import SQLModel
 
 from app_core import (
+    accounts,
     activation,
     api_keys,
+    awaited,
     cards,
     connections,
+    consents,
     directory,
     idempotency,
     invitations,
@@ -17,17 +20,23 @@ from app_core import (
     provisioning_log,
     reconciliations,
     seats,
+    sessions,
+    sign_in_flows,
     teams,
     templates,
     tenants,
+    user_filter,
     vault,
 )
 
 __all__ = [
+    "accounts",
     "activation",
     "api_keys",
+    "awaited",
     "cards",
     "connections",
+    "consents",
     "directory",
     "idempotency",
     "invitations",
@@ -38,9 +47,12 @@ __all__ = [
     "provisioning_log",
     "reconciliations",
     "seats",
+    "sessions",
+    "sign_in_flows",
     "teams",
     "templates",
     "tenants",
+    "user_filter",
     "vault",
 ]
 

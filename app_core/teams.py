@@ -5,6 +5,7 @@ they can never differ (invariant 8). A manual team has members of its own.
 """
 
 from collections.abc import Sequence
+from itertools import product
 from typing import NamedTuple
 
 from sqlalchemy import (
@@ -17,8 +18,11 @@ from sqlalchemy import (
     bindparam,
     case,
     delete,
+    exists,
     func,
     insert,
+    literal,
+    or_,
     select,
     union_all,
     update,
@@ -113,12 +117,16 @@ LOCK_OF_GROUP = Statement(select(*TEAM).where(OF_TENANT, A.c.group_id == bindpar
 OF_GROUPS = Statement(select(A.c.id, A.c.group_id).where(OF_TENANT, among(A.c.group_id, "group_ids")).order_by(A.c.id))
 NEW = ("id", "name", "name_key", "kind", "group_id", "sync_status", "version", "created_at", "modified_at")
 INSERT = Statement(insert(A).values(tenant_id=tenant, **{name: bindparam(name) for name in NEW}))
-# Each group becomes a team where the tenant's policy says so (P3).
+# Each group that is pushed becomes a team where the tenant's policy says so (P3); one that has a team keeps it.
 INSERT_SYNCED = Statement(
     insert(A).from_select(
         ["tenant_id", *NEW],
         select(T.c.id, *[bindparam(name, type_=A.c[name].type) for name in NEW]).where(
-            T.c.id == tenant, T.c.group_sync == "all"
+            T.c.id == tenant,
+            T.c.group_sync == "all",
+            ~exists(
+                select(literal(1)).where(OF_TENANT, A.c.group_id == bindparam("group_id", type_=A.c.group_id.type))
+            ),
         ),
         include_defaults=False,
     )
@@ -164,6 +172,11 @@ ADD_MEMBER = Statement(
 REMOVE_MEMBER = Statement(
     delete(X).where(
         X.c.tenant_id == tenant, X.c.team_id == bindparam("team_id"), X.c.person_id == bindparam("person_id")
+    )
+)
+THOSE_IN = Statement(
+    select(X.c.person_id).where(
+        X.c.tenant_id == tenant, X.c.team_id == bindparam("team_id"), among(X.c.person_id, "person_ids")
     )
 )
 KEEP_MEMBERS = Statement(
@@ -243,8 +256,13 @@ def lock_of_group(work: Work, group_id: str) -> Team | None:
     return None if row is None else Team(*row)
 
 
-def _page(*, searched: bool, kind: bool) -> Statement:
+LEFT_BEHIND = or_(A.c.deletion_requested_at.is_not(None), A.c.sync_status == "source_deleted")
+
+
+def _page(*, searched: bool, kind: bool, left_behind: bool) -> Statement:
     chosen = select(*TEAM, MEMBER_COUNT).where(OF_TENANT, A.c.id > bindparam("after", type_=KeyText))
+    if left_behind:
+        chosen = chosen.where(LEFT_BEHIND)
     if searched:
         chosen = chosen.where(position(A.c.name_key, bindparam("q", type_=Text())) > 0)
     if kind:
@@ -252,14 +270,24 @@ def _page(*, searched: bool, kind: bool) -> Statement:
     return Statement(chosen.order_by(A.c.id).limit(bindparam("limit", type_=Integer())))
 
 
-PAGES = {(searched, kind): _page(searched=searched, kind=kind) for searched in (False, True) for kind in (False, True)}
+PAGES = {key: _page(searched=key[0], kind=key[1], left_behind=key[2]) for key in product((False, True), repeat=3)}
 
 
 def page(
-    work: Work, *, after: str = "", limit: int = 50, q: str | None = None, kind: str | None = None
+    work: Work,
+    *,
+    after: str = "",
+    limit: int = 50,
+    q: str | None = None,
+    kind: str | None = None,
+    left_behind: bool = False,
 ) -> list[tuple[Team, int]]:
-    """List teams with the number of their members, in the order of their ids, from behind `after`."""
-    rows = work.rows(PAGES[(bool(q), kind is not None)], after=after, limit=limit, q=fold(q or ""), kind=kind)
+    """List teams with the number of their members, in the order of their ids, from behind `after`.
+
+    `left_behind` asks for those alone whose group the directory wants gone, or has deleted.
+    """
+    statement = PAGES[(bool(q), kind is not None, left_behind)]
+    rows = work.rows(statement, after=after, limit=limit, q=fold(q or ""), kind=kind)
     return [(Team(*row[:-1]), int(row[-1])) for row in rows]
 
 
@@ -271,9 +299,20 @@ def member_count(work: Work, team: Team) -> int:
 
 def members(work: Work, team: Team, *, after: str = "", limit: int = 50) -> list[Person]:
     """List the people of a team in the order of their ids, from behind `after`."""
-    kind = "manual" if team.group_id is None else "synced"
-    rows = work.rows(MEMBERS[kind], group_id=team.group_id, team_id=team.id, after=after, limit=limit)
-    return [Person(*row) for row in rows]
+    if team.group_id is not None:
+        return people_of_group(work, team.group_id, after=after, limit=limit)
+    return [Person(*row) for row in work.rows(MEMBERS["manual"], team_id=team.id, after=after, limit=limit)]
+
+
+def people_of_group(work: Work, group_id: str, *, after: str = "", limit: int = 50) -> list[Person]:
+    """List the people of a group, whether it is a team or not, in the order of their ids, from behind `after`."""
+    return [Person(*row) for row in work.rows(MEMBERS["synced"], group_id=group_id, after=after, limit=limit)]
+
+
+def those_in(work: Work, team: Team, person_ids: Sequence[str]) -> set[str]:
+    """Give those of some people that are in a manual team."""
+    rows = work.rows(THOSE_IN, team_id=team.id, person_ids=list(person_ids)) if person_ids else []
+    return {str(row[0]) for row in rows}
 
 
 def of_groups(work: Work, group_ids: Sequence[str]) -> list[str]:
@@ -304,7 +343,7 @@ def _row(work: Work, name: str, kind: str, group_id: str | None) -> dict[str, st
 
 
 def arrival(work: Work, group_id: str, name: str) -> tuple[Statement, Params]:
-    """Give the write that makes the team of a new group, where the tenant's policy makes one of each."""
+    """Give the write that makes the team of a group that is pushed, where the tenant's policy makes one of each."""
     return INSERT_SYNCED, _row(work, name, "synced", group_id)
 
 

@@ -98,6 +98,12 @@ MOVE = Statement(
     .where(*THE_LOGIN)
     .values(team_id=bindparam("to_team_id"), version=L.c.version + 1, modified_at=bindparam("modified_at"))
 )
+LOCK_ALL = Statement(select(L.c.id).where(*OF_TEAM).order_by(L.c.id).with_for_update())
+MOVE_ALL = Statement(
+    update(L)
+    .where(*OF_TEAM, among(L.c.id, "login_ids"))
+    .values(team_id=bindparam("to_team_id"), version=L.c.version + 1, modified_at=bindparam("modified_at"))
+)
 DELETE = Statement(delete(L).where(*THE_LOGIN))
 
 
@@ -169,6 +175,20 @@ def move(work: Work, before: Login, to_team_id: str) -> Login:
     work.run(MOVE, team_id=before.team_id, login_id=before.id, to_team_id=to_team_id, modified_at=work.now)
     work.record(Event("login.moved", before.id, {"team_id": to_team_id, "former_team_id": before.team_id}))
     return before._replace(team_id=to_team_id, version=before.version + 1, modified_at=work.now)
+
+
+def move_all(work: Work, team_id: str, to_team_id: str) -> int:
+    """Put all logins of a team into another one; give how many. Raises NotFound for that other team."""
+    if to_team_id == team_id:
+        return 0
+    _hold_team(work, to_team_id)
+    # One that is added meanwhile stays where it is: nobody has been told of it.
+    login_ids = [str(row[0]) for row in work.rows(LOCK_ALL, team_id=team_id)]
+    if login_ids:
+        work.run(MOVE_ALL, team_id=team_id, to_team_id=to_team_id, login_ids=login_ids, modified_at=work.now)
+    for login_id in login_ids:
+        work.record(Event("login.moved", login_id, {"team_id": to_team_id, "former_team_id": team_id}))
+    return len(login_ids)
 
 
 def remove(work: Work, login: Login) -> None:

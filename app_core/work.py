@@ -16,6 +16,8 @@ class Source(StrEnum):
     SCIM = "scim"
     GRAPH = "graph"
     ADMIN = "admin"
+    MEMBER = "member"
+    """A person for themselves: signed in, by a start code, or by a claim link."""
     SYSTEM = "system"
 
 

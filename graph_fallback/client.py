@@ -3,7 +3,8 @@
 What leaves here is JSON, bytes, or a GraphError (tokens.py draws the tree). Beside those of a token:
 
 ├── GraphRefused
-│   └── ForeignLink          a link leads to another host, which would be given our token
+│   ├── ForeignLink          a link leads to another host, which would be given our token
+│   └── TooLarge             an answer is longer than whoever asks wants to read
 ├── GraphUnavailable
 │   └── Throttled            Graph asks us to wait for longer than anybody here waits
 ├── NotInDirectory           404: there is no such user, group or photo
@@ -99,6 +100,15 @@ class ForeignLink(GraphRefused):
         )
 
 
+class TooLarge(GraphRefused):
+    """An answer is longer than we read."""
+
+    code = "graph-too-large"
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"An answer of Microsoft Graph is larger than {most} bytes and was not read.")
+
+
 class NotInDirectory(GraphError):
     """There is no such object, or it has no such photo."""
 
@@ -137,6 +147,13 @@ class Part:
     status: int
     body: Any = field(repr=False)
     error: str | None = None
+    wait: float | None = None
+    """For how many seconds Graph does not want to be asked for this one again, where it says so."""
+
+    @property
+    def try_again(self) -> bool:
+        """Say whether it was only not served now."""
+        return self.status in TRY_AGAIN
 
     @property
     def json(self) -> JsonObject:
@@ -289,6 +306,20 @@ class GraphClient:
         media_type = answer.headers.get("content-type", "application/octet-stream").partition(";")[0].strip()
         return Blob(answer.content, media_type, answer.headers.get("etag"))
 
+    async def batch_once(self, paths: Sequence[str]) -> list[Part]:
+        """Read up to twenty paths in one request, and give back as well what was not served: each waits by itself.
+
+        What Graph leaves out counts as not served.
+        """
+        found: dict[int, Part] = {}
+
+        async def attempt() -> None:
+            found.update(await self._parts_of(dict(enumerate(paths))))
+
+        if paths:
+            await self._patiently(attempt)
+        return [found.get(at, Part(503, None)) for at in range(len(paths))]
+
     async def batch(self, paths: Sequence[str]) -> list[Part]:
         """Read many paths, twenty in one request; the answers come in the order of the paths.
 
@@ -299,6 +330,10 @@ class GraphClient:
             wanted = {at: paths[at] for at in range(start, min(start + BATCH_SIZE, len(paths)))}
             await self._patiently(lambda wanted=wanted: self._batch(wanted, found))  # type: ignore[misc]
         return [found[at] for at in range(len(paths))]
+
+    def require_own(self, link: str) -> None:
+        """Refuse a link that leads away from Graph, before anybody remembers it. Raises ForeignLink."""
+        self._url(link)
 
     # One request ----------------------------------------------------------------------------------------------------
 
@@ -314,24 +349,29 @@ class GraphClient:
 
     async def _batch(self, wanted: Mapping[int, str], found: dict[int, Part]) -> None:
         """Ask for those that are not found yet. Raises Interrupted while some are left."""
-        common = {"method": "GET", **({"headers": self._priority} if self._priority else {})}
-        asked = [{"id": str(at), "url": path, **common} for at, path in wanted.items() if at not in found]
-        content = orjson.dumps({"requests": asked})
-        request = _Request("POST", self._url("/$batch"), {"Content-Type": "application/json"}, content)
-        body = (await self._attempt(request)).json() or {}
+        asked = {at: path for at, path in wanted.items() if at not in found}
         waits: list[float] = []
         throttled = False
-        for key, part, headers in _parts(body.get("responses")):
-            if part.status in TRY_AGAIN:
-                wait = retry_after(headers, self._clock.now())
-                waits += [] if wait is None else [wait]
+        for at, part in await self._parts_of(asked):
+            if part.try_again:
+                waits += [] if part.wait is None else [part.wait]
                 throttled = throttled or part.status == 429
-            elif key.isdecimal() and int(key) in wanted:
-                found[int(key)] = part
+            else:
+                found[at] = part
         left = sum(at not in found for at in wanted)
         if left:
             what = f"{left} of {len(asked)} requests of a batch were not served"
             raise Interrupted(what, wait=max(waits, default=None), throttled=throttled)
+
+    async def _parts_of(self, wanted: Mapping[int, str]) -> list[tuple[int, Part]]:
+        """Ask for some paths in one request; give the answers that are there, each with its number."""
+        common = {"method": "GET", **({"headers": self._priority} if self._priority else {})}
+        asked = [{"id": str(at), "url": path, **common} for at, path in wanted.items()]
+        content = orjson.dumps({"requests": asked})
+        request = _Request("POST", self._url("/$batch"), {"Content-Type": "application/json"}, content)
+        body = (await self._attempt(request)).json() or {}
+        parts = _parts(body.get("responses"), self._clock.now())
+        return [(int(key), part) for key, part in parts if key.isdecimal() and int(key) in wanted]
 
     async def _patiently(self, attempt: Callable[[], Awaitable[T]]) -> T:
         """Try until it gets through, as long as there is patience. Raises GraphUnavailable, Throttled."""
@@ -538,16 +578,17 @@ async def _read(response: httpx.Response, most: int) -> bytes:
     async for piece in response.aiter_bytes():
         size += len(piece)
         if size > most:
-            raise GraphRefused(f"An answer of Microsoft Graph is larger than {most} bytes and was not read.")
+            raise TooLarge(most)
         pieces.append(piece)
     return b"".join(pieces)
 
 
-def _parts(responses: Any) -> Iterator[tuple[str, Part, dict[str, str]]]:
-    """Read the answers of a batch: id, answer, headers. What is none is left out, and asked for again."""
+def _parts(responses: Any, now: float) -> Iterator[tuple[str, Part]]:
+    """Read the answers of a batch, each with its id. What is none is left out, and asked for again."""
     for raw in responses if isinstance(responses, list) else ():
         if isinstance(raw, dict) and isinstance(raw.get("id"), str) and isinstance(raw.get("status"), int):
             body, headers = raw.get("body"), raw.get("headers")
             error = error_code(body) if isinstance(body, dict) else None
             lowered = {name.lower(): str(value) for name, value in headers.items()} if isinstance(headers, dict) else {}
-            yield raw["id"], Part(raw["status"], body, error), lowered
+            wait = retry_after(lowered, now) if raw["status"] in TRY_AGAIN else None
+            yield raw["id"], Part(raw["status"], body, error, wait)

@@ -1,19 +1,13 @@
 """Admin consent: the link that an administrator opens, what comes back, and the proof that it worked.
 
-What comes back is a request of anybody's browser. Its `state` says which of our administrators was sent, in which
-tenant; which directory it names proves nothing, before a token of that directory does (entra.md §8.15).
+What comes back is a request of anybody's browser: which directory it names proves nothing, before a token of that
+directory does (entra.md §8.15). Who may return with which `state` is the core's to say (`app_core.consents`).
 """
 
-import hmac
 from collections.abc import Mapping
-from dataclasses import dataclass
 from urllib.parse import quote, urlencode
 
-import orjson
-
-from app_core import clock as core_clock
-from app_core.clock import Stamp
-from app_core.sealing import SealBroken, Sealer
+from app_core.ports import DirectoryProof
 from graph_fallback.tokens import (
     NO_ADMINISTRATOR,
     AccessToken,
@@ -34,9 +28,6 @@ from graph_fallback.tokens import (
     unavailable,
 )
 
-STATE = "consent state"
-STATE_SECONDS = 1800.0
-"""How long an administrator may take to consent; they may have to fetch a colleague."""
 SETTLING_SECONDS = 60.0
 """How long Entra may take until tokens carry what was consented to."""
 ANY_DIRECTORY = "organizations"
@@ -48,83 +39,38 @@ class ConsentRefused(GraphRefused):
     code = "graph-consent-refused"
 
 
-@dataclass(frozen=True, slots=True)
-class Proof:
-    """A directory that has given us a token of its own."""
-
-    directory_id: str
-    roles: frozenset[str]
-    missing: tuple[str, ...]
-    """Permissions that the pull needs and that are not granted."""
-
-
 def consent_url(
-    sealer: Sealer,
+    state: str,
     *,
     client_id: str,
     redirect_uri: str,
-    tenant_id: str,
-    admin_id: str,
     directory_id: str | None = None,
     login_url: str = "https://login.microsoftonline.com",
     graph_url: str = "https://graph.microsoft.com",
-    expires_at: Stamp | None = None,
 ) -> str:
     """Give the link at which an administrator grants consent, for one directory or for that of whoever signs in."""
     directory = ANY_DIRECTORY if directory_id is None else require_directory_id(directory_id)
-    state = {
-        "tenant": tenant_id,
-        "admin": admin_id,
-        "directory": None if directory_id is None else directory,
-        "until": expires_at or core_clock.later(STATE_SECONDS),
-    }
     query = {
         "client_id": client_id,
         # /.default asks for all that the app registration lists; nothing else grants application permissions.
         "scope": scope_of(graph_url),
         "redirect_uri": redirect_uri,
-        "state": sealer.seal(orjson.dumps(state).decode(), STATE),
+        "state": state,
     }
     return f"{login_url}/{directory}/v2.0/adminconsent?{urlencode(query, quote_via=quote)}"
 
 
-def returned_from(query: Mapping[str, str], sealer: Sealer, *, tenant_id: str, admin_id: str, now: Stamp) -> str:
+def returned_from(query: Mapping[str, str]) -> str:
     """Give the id of the directory that the redirect names; it is to be proven. Raises ConsentRefused, NotConsented."""
     # `admin_consent=True` comes with errors as well.
     if query.get("error") or query.get("error_description"):
         raise _refusal(query)
-    expected = _state(query.get("state", ""), sealer, tenant_id=tenant_id, admin_id=admin_id, now=now)
     if query.get("admin_consent", "").lower() != "true":
         raise ConsentRefused("Entra did not say that consent was granted. Open the consent link again.")
     try:
-        claimed = require_directory_id(query.get("tenant", ""))
+        return require_directory_id(query.get("tenant", ""))
     except UnknownDirectory:
         raise ConsentRefused("Entra did not say in which directory consent was granted. Open the link again.") from None
-    if expected is not None and expected != claimed:
-        raise ConsentRefused(
-            "Consent was granted in another directory than the one this connection is for. Open the link again and "
-            "sign in as an administrator of the right directory."
-        )
-    return claimed
-
-
-def _state(sealed: str, sealer: Sealer, *, tenant_id: str, admin_id: str, now: Stamp) -> str | None:
-    """Give the directory that the link was made for, if for a certain one. Raises ConsentRefused."""
-    try:
-        state = orjson.loads(sealer.open(sealed, STATE))
-    except SealBroken:
-        raise ConsentRefused(
-            "This did not begin with a consent link of ours. Open the link from the console."
-        ) from None
-    if state["until"] <= now:
-        raise ConsentRefused("The consent link has expired. Open a new one from the console.")
-    whose = f"{state['tenant']}\n{state['admin']}".encode()
-    if not hmac.compare_digest(whose, f"{tenant_id}\n{admin_id}".encode()):
-        raise ConsentRefused(
-            "The consent link was made for another administrator or tenant. Sign in as that one, or open a new link."
-        )
-    directory: str | None = state["directory"]
-    return directory
 
 
 def _refusal(query: Mapping[str, str]) -> GraphRefused:
@@ -151,11 +97,12 @@ def _refusal(query: Mapping[str, str]) -> GraphRefused:
 
 async def prove_tenant(
     tokens: Tokens, directory_id: str, *, settling: float = 0.0, clock: Clock | None = None
-) -> Proof:
-    """Prove that a directory has granted us consent: it gives us a token, and the token is of this directory.
+) -> DirectoryProof:
+    """Prove that a directory has granted us consent: it gives us a token, of this directory, that allows what we need.
 
     Right after consent, give `settling` (SETTLING_SECONDS): so long, a refusal and missing permissions are asked for
-    again. Raises NotConsented and other GraphRefused, UnknownDirectory for a token of another one, GraphUnavailable.
+    again. Raises NotConsented, MissingPermission and other GraphRefused, UnknownDirectory for a token of another one,
+    GraphUnavailable.
     """
     clock = clock or SystemClock()
     key = require_directory_id(directory_id)
@@ -164,10 +111,8 @@ async def prove_tenant(
     while True:
         try:
             token = await (tokens.token(key) if token is None else tokens.renewed(key, token))
-            proof = _proof(key, token)
-            if not proof.missing or clock.now() + pause > until:
-                return proof
-        except NotConsented:
+            return _proof(key, token)
+        except (NotConsented, MissingPermission):
             if clock.now() + pause > until:
                 raise
         except Interrupted as failure:
@@ -178,7 +123,7 @@ async def prove_tenant(
         pause = min(pause * 2, 10.0)
 
 
-def _proof(directory_id: str, token: AccessToken) -> Proof:
+def _proof(directory_id: str, token: AccessToken) -> DirectoryProof:
     if not token.readable:
         raise UnknownDirectory(
             "Entra gave a token that does not say of which directory it is; nothing is proven by it."
@@ -188,10 +133,7 @@ def _proof(directory_id: str, token: AccessToken) -> Proof:
             "Entra gave a token of another directory than the one that was named. Open the consent link again as an "
             "administrator of the right directory."
         )
-    return Proof(directory_id, token.roles, missing_permissions(token.roles))
-
-
-def require_permissions(proof: Proof) -> None:
-    """Refuse a directory that has not granted all that the pull needs. Raises MissingPermission."""
-    if proof.missing:
-        raise MissingPermission(proof.missing)
+    missing = missing_permissions(token.roles)
+    if missing:
+        raise MissingPermission(missing)
+    return DirectoryProof(directory_id, token.roles)

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
+from urllib.parse import quote
 
 from graph_fallback.client import DeltaExpired, GraphClient, JsonObject
 from graph_fallback.tokens import GraphError
@@ -53,6 +54,16 @@ class Page:
     def link(self) -> str | None:
         """Give where to go on, now or next time: what is to be remembered with what this page said."""
         return self.next_link or self.delta_link
+
+
+def user_of(user_id: str) -> str:
+    """Give the path of a user with all that is pulled of it."""
+    return f"/users/{quote(user_id, safe='')}?$select={USER_PROPERTIES}&$expand=manager($select=id)"
+
+
+def memberships_of(user_id: str) -> str:
+    """Give the path of the groups that a user is in directly, among other things that have members."""
+    return f"/users/{quote(user_id, safe='')}/memberOf?$select=id&$top=999"
 
 
 def members_of(group_id: str) -> str:
@@ -104,7 +115,7 @@ def _of_round(page: Page) -> Page:
 
 
 async def page_at(client: GraphClient, start: str, *, headers: Mapping[str, str] | None = None) -> Page:
-    """Read one page. Raises ListingBroken for what is none."""
+    """Read one page. Raises ListingBroken for what is none, and ForeignLink for one that leads to another host."""
     body = await client.get(start, headers=headers)
     value = body.get("value")
     if not isinstance(value, list):
@@ -114,8 +125,8 @@ async def page_at(client: GraphClient, start: str, *, headers: Mapping[str, str]
     return Page(
         items,
         len(value) - len(items),
-        _link(body, "@odata.nextLink"),
-        _link(body, "@odata.deltaLink"),
+        _link(client, body, "@odata.nextLink"),
+        _link(client, body, "@odata.deltaLink"),
         count if isinstance(count, int) and not isinstance(count, bool) else None,
     )
 
@@ -141,10 +152,11 @@ def _digest(link: str) -> bytes:
     return sha256(link.encode(errors="replace")).digest()[:16]
 
 
-def _link(body: JsonObject, name: str) -> str | None:
+def _link(client: GraphClient, body: JsonObject, name: str) -> str | None:
     link: Any = body.get(name)
     if link is None:
         return None
     if not isinstance(link, str) or not link:
         raise ListingBroken("A page named its next one in a way that is not readable.")
+    client.require_own(link)
     return link

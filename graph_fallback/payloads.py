@@ -6,7 +6,7 @@ clears.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum, StrEnum
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
@@ -256,6 +256,12 @@ OTHER_NAMES = {
 def users_of(items: Iterable[Mapping[str, Any]]) -> list[GraphUser]:
     """Read the users of a page, in its order."""
     return [user for user in map(GraphUser.parse, items) if user is not None]
+
+
+def whole(user: GraphUser) -> GraphUser:
+    """Read a user that was listed, or read by itself, as a whole: with no manager where none was expanded."""
+    none = user.manager is UNSET and "manager" not in user.unread
+    return replace(user, manager=None) if none else user
 
 
 def groups_of(items: Iterable[Mapping[str, Any]]) -> list[GraphGroup]:

@@ -11,27 +11,38 @@ In memory are the object ids of all users, one group's members at a time, and wh
 """
 
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence, Set
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TypeVar
 from urllib.parse import quote
 
-from app_core import clock, directory, graph_links, jobs, outbox, provisioning, provisioning_log, reconciliations
+from app_core import (
+    clock,
+    directory,
+    graph_links,
+    jobs,
+    outbox,
+    overviews,
+    provisioning,
+    provisioning_log,
+    reconciliations,
+    user_filter,
+)
 from app_core.clock import Stamp
 from app_core.db import Connection, Database
 from app_core.errors import NotFound, TeamHasLogins
 from app_core.graph_links import GraphLink
-from app_core.ids import new_correlation_id, new_id
+from app_core.ids import new_correlation_id
 from app_core.jobs import Job, Progress
 from app_core.reconciliations import Drift, Finding, MirroredGroup, MirroredUser, Outcome, Policy, State
 from app_core.resource import ENTERPRISE_USER, JsonObject, attributes_of, fold
 from app_core.work import Actor, Source, Work
 from graph_fallback import apply, pages, payloads
-from graph_fallback.apply import Tally
-from graph_fallback.client import Graph, GraphClient
+from graph_fallback.apply import Scope, Tally
+from graph_fallback.client import Graph, GraphClient, NotInDirectory
 from graph_fallback.pages import ListingBroken, Page
 from graph_fallback.payloads import (
-    UNSET,
     Change,
     GraphGroup,
     GraphMember,
@@ -44,8 +55,6 @@ from graph_fallback.payloads import (
 from graph_fallback.tokens import GraphError, GraphRefused
 
 T = TypeVar("T")
-RECONCILE = "reconcile"
-GRACE_SECONDS = 300.0
 FEW = 10
 """How many removals of one kind never wait."""
 SHARE = 5
@@ -62,13 +71,15 @@ class Kind(StrEnum):
     """How directory and mirror can differ."""
 
     USER_UNKNOWN = "user_unknown"
-    """In the directory, not here; only where nobody else decides who is in scope."""
+    """In the directory, not here; only where nobody else decides who is in scope, and the user filter lets in."""
     USER_NOT_LINKED = "user_not_linked"
     """Here under the same name, without its object id."""
     ATTRIBUTES_DIFFER = "attributes_differ"
     ACCOUNT_DISABLED = "account_disabled"
     ACCOUNT_ENABLED = "account_enabled"
     USER_GONE = "user_gone"
+    GROUP_UNKNOWN = "group_unknown"
+    """In the directory, not here; only where nobody else decides which groups are in scope."""
     GROUP_RENAMED = "group_renamed"
     MEMBER_MISSING = "member_missing"
     MEMBER_EXTRA = "member_extra"
@@ -90,6 +101,7 @@ STAGES: Mapping[str, int] = {
     Kind.ATTRIBUTES_DIFFER: 0,
     Kind.ACCOUNT_DISABLED: 0,
     Kind.ACCOUNT_ENABLED: 0,
+    Kind.GROUP_UNKNOWN: 1,
     Kind.GROUP_RENAMED: 1,
     Kind.MEMBER_MISSING: 1,
     Kind.MEMBER_EXTRA: 1,
@@ -156,8 +168,8 @@ class Mirror:
     groups: Mapping[str, HeldGroup] = field(default_factory=dict)
     managers: Mapping[str, str] = field(default_factory=dict)
     """The ids here of those who are named as a manager."""
-    pushed: bool = False
-    """Whether Entra decides who is in scope: then nobody is imported, and nobody made active."""
+    scope: Scope = None
+    """Who may be imported and made active: nobody where Entra decides about that, else whom the user filter lets in."""
     cutoff: Stamp = "~"
     """What changed later than this is left alone."""
 
@@ -173,8 +185,10 @@ def diff(listing: Listing, mirror: Mirror) -> list[Drift]:
     present = listing.present | listed if listed else listing.present
     arriving = listing.arriving | arriving_in(found)
     for object_id, group in listing.groups.items():
-        held_group = mirror.groups[object_id]
-        if group is None:
+        held_group = mirror.groups.get(object_id)
+        if held_group is None:
+            found += _of_unknown_group(object_id, group)
+        elif group is None:
             found += _of_lost_group(object_id, held_group, listing, mirror)
         else:
             found += _of_group(object_id, group, held_group, mirror, arriving)
@@ -202,7 +216,7 @@ def over_the_brakes(drifts: Sequence[Drift], totals: Mapping[str, int]) -> list[
 def _of_user(user: GraphUser, mirror: Mirror) -> Iterator[Drift]:
     held = mirror.users.get(user.id)
     if held is None:
-        if not mirror.pushed and isinstance(user.user_principal_name, str):
+        if _is_in_scope(user, mirror) and isinstance(user.user_principal_name, str):
             yield Drift(Kind.USER_UNKNOWN, user.id, None, "The user is in Entra and not here.", "Import the user.")
         return
     if held.modified_at > mirror.cutoff:
@@ -215,7 +229,7 @@ def _of_user(user: GraphUser, mirror: Mirror) -> Iterator[Drift]:
     if active is False:
         why = "The account is disabled in Entra and active here."
         yield Drift(Kind.ACCOUNT_DISABLED, user.id, held.id, why, "Make the user inactive.")
-    if active is True and not mirror.pushed:
+    if active is True and _is_in_scope(user, mirror):
         why = "The account is enabled in Entra and inactive here."
         yield Drift(Kind.ACCOUNT_ENABLED, user.id, held.id, why, "Make the user active.")
     cleared = [path for path, value in wanted.items() if value is None]
@@ -227,6 +241,10 @@ def _of_user(user: GraphUser, mirror: Mirror) -> Iterator[Drift]:
         parts = [("empty in Entra", cleared), ("other in Entra", changed)]
         why = "; ".join([f"{what}: {', '.join(paths)}" for what, paths in parts if paths]).capitalize() + "."
         yield Drift(Kind.ATTRIBUTES_DIFFER, user.id, held.id, why, "Write down what Entra says.")
+
+
+def _is_in_scope(user: GraphUser, mirror: Mirror) -> bool:
+    return mirror.scope is None or user.id in mirror.scope
 
 
 def _manager_differs(user: GraphUser, resource: JsonObject, managers: Mapping[str, str]) -> bool:
@@ -248,6 +266,12 @@ def _of_absent(object_id: str, held: HeldUser, listing: Listing, mirror: Mirror)
     elif held.active:
         why = "The user was deleted in Entra, can still be restored, and is active here."
         yield Drift(Kind.ACCOUNT_DISABLED, object_id, held.id, why, "Make the user inactive.")
+
+
+def _of_unknown_group(object_id: str, group: ListedGroup | None) -> Iterator[Drift]:
+    if group is not None and group.name is not None:
+        why = f"The group '{group.name}' is in Entra and not here."
+        yield Drift(Kind.GROUP_UNKNOWN, object_id, None, why, "Take the group over; it is no team by that.")
 
 
 def _of_lost_group(object_id: str, held: HeldGroup, listing: Listing, mirror: Mirror) -> Iterator[Drift]:
@@ -282,34 +306,6 @@ def _of_extra(object_id: str, group: ListedGroup, held: HeldGroup, mirror: Mirro
             yield Drift(Kind.MEMBER_EXTRA, object_id, held.id, why, "Take the member out.", member)
 
 
-# Asking for a run -------------------------------------------------------------------------------------------------
-
-
-def enqueue(work: Work, policy: Policy = Policy.REPAIR, *, grace: float = GRACE_SECONDS) -> str:
-    """Ask for a run on the acting connection, instead of one that is under way; give its id."""
-    run_id = new_id()
-    args = {"connection_id": work.connection_id, "run_id": run_id, "policy": policy, "grace": grace, "approved": False}
-    jobs.enqueue(work, RECONCILE, slot(work), args)
-    return run_id
-
-
-def slot(work: Work) -> str:
-    """Name the place that runs of the acting connection share: there is one at a time."""
-    return f"{RECONCILE}:{work.connection_id}"
-
-
-def approve(work: Work, run_id: str) -> None:
-    """Let the removals of a held run be carried out, of those that are still true. Raises NotFound, NotPossible."""
-    run = reconciliations.approve(work, run_id)
-    args = {"connection_id": work.connection_id, "run_id": run.id, "approved": True}
-    jobs.enqueue(work, RECONCILE, approval_slot(run_id), args, total=run.removals)
-
-
-def approval_slot(run_id: str) -> str:
-    """Name the place of an approval: approving twice is approving once."""
-    return f"{RECONCILE}:approved:{run_id}"
-
-
 # The run ----------------------------------------------------------------------------------------------------------
 
 
@@ -320,6 +316,8 @@ class Found:
     drifts: list[Drift] = field(default_factory=list)
     said: dict[str, GraphUser] = field(default_factory=dict)
     """What Graph says of the users that differ."""
+    unknown: dict[str, GraphGroup] = field(default_factory=dict)
+    """The groups that are not here."""
     totals: dict[str, int] = field(default_factory=lambda: {"users": 0, "groups": 0, "memberships": 0})
     more: int = 0
     """How many repairs are left to the next run."""
@@ -376,9 +374,7 @@ class Reconciler:
         self, job: Job, client: GraphClient, state: GraphLink, run_id: str, policy: Policy, grace: float
     ) -> None:
         cutoff = clock.later(-grace)
-        await self.database.write(
-            lambda connection: reconciliations.begin(_work(connection, job), run_id, policy, cutoff)
-        )
+        await self._take(job, 0, "listing", lambda work: reconciliations.begin(work, run_id, cutoff))
         lister = Lister(self.database, client, job, cutoff, pushed=state.pushed)
         found = lister.found
         try:
@@ -399,7 +395,7 @@ class Reconciler:
                 "writing down what differs",
                 lambda work, rows=rows: reconciliations.add(work, run_id, rows),  # type: ignore[misc]
             )
-        await self._act(job, now, Act(run_id, cutoff, not state.pushed, untrue, found.said))
+        await self._act(job, now, Act(run_id, cutoff, lister.scope, untrue, found.said, found.unknown))
         await self.database.write(lambda connection: _end(_work(connection, job), job, run_id, found, over))
 
     async def _carry_out(self, job: Job, client: GraphClient, run_id: str) -> None:
@@ -407,7 +403,7 @@ class Reconciler:
         if run is not None and run.state == State.HELD:
             findings = await self._read(job, lambda work: reconciliations.held(work, run_id))
             untrue = await _no_longer_so(client, Lease(self.database, job), findings, members_too=True)
-            await self._act(job, findings, Act(run_id, run.cutoff, imports=False, untrue=untrue))
+            await self._act(job, findings, Act(run_id, run.cutoff, apply.NOBODY, untrue))
 
         def end(connection: Connection) -> None:
             work = _work(connection, job)
@@ -463,11 +459,18 @@ def _sorted_out(drifts: Sequence[Drift], policy: Policy, *, held: bool) -> list[
 
 
 def _fail(work: Work, job: Job, run_id: str, found: Found, error: GraphError) -> None:
-    """End a run whose listing broke off: it proves nothing."""
-    reconciliations.end(work, run_id, State.FAILED, _counts(found), error.sentence)
+    """End a run whose listing broke off: it proves nothing. Where nobody waits for it, another one is asked for."""
+    given = job.arguments()
+    tries = given.get("tries", 1)
+    at = reconciliations.next_try_at(tries)
+    at = at and max(at, error.facts.get("retry_at", at))
+    said = error.sentence if at is None else f"{error.sentence} The next try is at {at}."
+    reconciliations.end(work, run_id, State.FAILED, _counts(found), said)
     if isinstance(error, GraphRefused):
-        graph_links.quarantine(work, error.sentence)
+        graph_links.quarantine(work, error.sentence, error.facts.get("permissions", ()))
     jobs.save(work, job, Progress(None, 0, "failed"))
+    if at is not None:
+        reconciliations.ask(work, Policy(given["policy"]), grace=given["grace"], tries=tries - 1, at=at)
 
 
 def _end(work: Work, job: Job, run_id: str, found: Found, over: Sequence[str]) -> None:
@@ -492,6 +495,7 @@ class Lister:
         self.job = job
         self.cutoff = cutoff
         self.pushed = pushed
+        self.scope: Scope = apply.NOBODY if pushed else None
         self.lease = Lease(database, job)
         self.found = Found()
         self.present: set[str] = set()
@@ -502,8 +506,11 @@ class Lister:
     async def list_everything(self) -> None:
         """List users, groups and members. The recycle bin comes first and last, for who moves in between."""
         self.recycled |= await _recycled(self.client, self.lease)
+        await self._scope()
         await self._users()
         await self._groups()
+        if not self.pushed:
+            await self._unknown_groups()
         self.recycled |= await _recycled(self.client, self.lease)
         await self._absent()
         self.found.drifts = [
@@ -512,15 +519,27 @@ class Lister:
             if drift.kind != Kind.MEMBER_EXTRA or drift.member_id not in self.recycled
         ]
 
+    async def _scope(self) -> None:
+        """List the people of the chosen groups, where there is a user filter and nobody pushes."""
+        chosen = [] if self.pushed else await self._read(user_filter.chosen)
+        if not chosen:
+            return
+        found: set[str] = set()
+        for group in chosen:
+            # One that is gone has nobody.
+            with suppress(NotInDirectory):
+                found |= await _members(self.client, self.lease, group.object_id)
+        self.scope = found
+
     async def _users(self) -> None:
         async for page in _whole(self.client, pages.ALL_USERS):
             listed = payloads.users_of(page.items)
             if len(listed) < len(page.items):
                 raise ListingBroken("A page of the list had a user that cannot be read.")
-            new = {user.id: _complete(user) for user in listed if user.id not in self.present}
+            new = {user.id: payloads.whole(user) for user in listed if user.id not in self.present}
             self.present |= new.keys()
             users = list(new.values())
-            mirror = await self._read(lambda work, users=users: _mirror_of(work, users, self.cutoff, self.pushed))  # type: ignore[misc]
+            mirror = await self._read(lambda work, users=users: _mirror_of(work, users, self.cutoff, self.scope))  # type: ignore[misc]
             kept = self.found.keep(diff(Listing(users), mirror))
             self.found.said |= {drift.object_id: new[drift.object_id] for drift in kept}
             self.arriving |= arriving_in(kept)
@@ -551,6 +570,24 @@ class Lister:
             self.found.totals["groups"] += len(held)
             await self.lease.keep(len(held), f"{self.found.totals['groups']} groups listed")
             after = held[-1].id
+
+    async def _unknown_groups(self) -> None:
+        async for page in _whole(self.client, pages.ALL_GROUPS):
+            listed = {group.id: group for group in payloads.groups_of(page.items)}
+            known = await self._read(lambda work, listed=listed: overviews.groups_by_object_id(work, list(listed)))  # type: ignore[misc]
+            for object_id in sorted(listed.keys() - known.keys()):
+                await self._unknown_group(listed[object_id])
+
+    async def _unknown_group(self, said: GraphGroup) -> None:
+        try:
+            members = await _members(self.client, self.lease, said.id)
+        except NotInDirectory:
+            # It went while the list was read.
+            return
+        name = said.display_name if isinstance(said.display_name, str) else None
+        kept = self.found.keep(diff(Listing(groups={said.id: ListedGroup(name, members)}), Mirror()))
+        if kept:
+            self.found.unknown[said.id] = replace(said, members=_moved(Change(frozenset(members))))
 
     async def _group(self, group: MirroredGroup, said: GraphGroup | None) -> None:
         listed, namesakes = None, {}
@@ -602,7 +639,7 @@ class Lister:
         return await self.database.read(lambda connection: act(_work(connection, self.job)))
 
 
-def _mirror_of(work: Work, users: Sequence[GraphUser], cutoff: Stamp, pushed: bool) -> Mirror:
+def _mirror_of(work: Work, users: Sequence[GraphUser], cutoff: Stamp, scope: Scope) -> Mirror:
     """Give what is here of some listed users: by object id, else once by the name that both sides know."""
     held = {
         row.object_id: _held(row, linked=True)
@@ -619,17 +656,11 @@ def _mirror_of(work: Work, users: Sequence[GraphUser], cutoff: Stamp, pushed: bo
         held |= {names[row.user_name_key]: _held(row, linked=False) for row in unlinked}
     named = {user.manager.now for user in users if isinstance(user.manager, ManagerDelta)}
     managers = directory.users_by_object_id(work, sorted(each for each in named if each is not None))
-    return Mirror(held, managers=managers, pushed=pushed, cutoff=cutoff)
+    return Mirror(held, managers=managers, scope=scope, cutoff=cutoff)
 
 
 def _held(row: MirroredUser, *, linked: bool) -> HeldUser:
     return HeldUser(row.id, bool(row.active), attributes_of(row.document), row.modified_at, linked)
-
-
-def _complete(user: GraphUser) -> GraphUser:
-    """Read a listed user as a whole: with no manager where none was expanded."""
-    none = user.manager is UNSET and "manager" not in user.unread
-    return replace(user, manager=None) if none else user
 
 
 async def _whole(client: GraphClient, start: str) -> AsyncIterator[Page]:
@@ -717,10 +748,11 @@ class Act:
 
     run_id: str
     cutoff: Stamp
-    imports: bool
+    scope: Scope
     untrue: Collection[int]
     """Which findings were not so when asked once more, by their positions."""
     said: Mapping[str, GraphUser] = field(default_factory=dict)
+    unknown: Mapping[str, GraphGroup] = field(default_factory=dict)
 
     def on(self, work: Work, unit: Sequence[Finding]) -> None:
         """Carry out what is still true, and write down what came of each."""
@@ -734,6 +766,8 @@ class Act:
     def _repaired(self, work: Work, unit: Sequence[Finding]) -> dict[int, Came]:
         first = unit[0].drift
         try:
+            if first.kind == Kind.GROUP_UNKNOWN:
+                return {each.position: self._group_unknown(work, first) for each in unit}
             if STAGES[first.kind] == STAGES[Kind.GROUP_RENAMED]:
                 return self._members_and_name(work, unit, first)
             came = self._group_gone(work, first) if first.kind == Kind.GROUP_GONE else self._user(work, first)
@@ -754,7 +788,13 @@ class Act:
             modified_at = reconciliations.user_modified_at(work, drift.our_id)
             if modified_at is None or modified_at > self.cutoff:
                 return FRESH
-        return _came(work, user.id, apply.apply_users(work, [user], imports=self.imports, complete=True))
+        return _came(work, user.id, apply.apply_users(work, [user], scope=self.scope, complete=True))
+
+    def _group_unknown(self, work: Work, drift: Drift) -> Came:
+        if directory.group_by_object_id(work, drift.object_id) is not None:
+            return FRESH
+        group = self.unknown[drift.object_id]
+        return _came(work, drift.object_id, apply.apply_groups(work, [group], imports=True))
 
     def _group_gone(self, work: Work, drift: Drift) -> Came:
         assert drift.our_id is not None

@@ -3,11 +3,11 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
-from urllib.parse import quote, urlsplit
+from urllib.parse import parse_qsl, quote, urlsplit
 
 from app_core.errors import Invalid
 from app_core.resource import GUID
-from graph_fallback.client import GraphClient, NotInDirectory
+from graph_fallback.client import DeltaExpired, GraphClient, NotInDirectory
 from graph_fallback.pages import GROUP_PROPERTIES, USER_PROPERTIES, Page, page_at
 from graph_fallback.payloads import GraphGroup, GraphUser, groups_of, users_of
 from graph_fallback.tokens import GraphRefused
@@ -18,6 +18,7 @@ T = TypeVar("T")
 EVENTUAL = {"ConsistencyLevel": "eventual"}
 GROUP_FIELDS, USER_FIELDS = ("displayName", "mail"), ("displayName", "userPrincipalName", "mail")
 DEFAULT_LIMIT, MOST_LIMIT, LONGEST_TEXT, LONGEST_CURSOR = 25, 100, 100, 8192
+NO_PLACE = "after: this is no place to go on from, or not any more; begin the list again."
 QUOTED = "$&=,()'/:;@!*+~%-._"
 """What may stand in a query as it is: a cursor goes back as it came."""
 
@@ -72,10 +73,7 @@ async def _page(
     client: GraphClient, start: str, fields: Sequence[str], text: str, after: str | None, limit: int
 ) -> Page:
     if after is not None:
-        if len(after) > LONGEST_CURSOR:
-            raise Invalid("after: this is no place to go on from.")
-        # What comes back from a browser is the query alone: it cannot lead to another of the directory's paths.
-        return await page_at(client, f"{start.partition('?')[0]}?{quote(after, safe=QUOTED)}", headers=EVENTUAL)
+        return await _following(client, start.partition("?")[0], after)
     start = f"{start}&$top={max(1, min(limit, MOST_LIMIT))}"
     ordered = f"{start}&$count=true&$orderby=displayName"
     text = " ".join(text.split())[:LONGEST_TEXT]
@@ -88,6 +86,21 @@ async def _page(
             raise
     # Some directories and some texts cannot be searched; the beginning of a value can be asked of any.
     return await page_at(client, f"{start}&$filter={_starts(fields, text)}")
+
+
+async def _following(client: GraphClient, path: str, after: str) -> Page:
+    """Go on from a cursor: from outside comes the query alone, and it cannot lead to another path. Raises Invalid."""
+    names = {name.lstrip("$").lower() for name, _ in parse_qsl(after, keep_blank_values=True)}
+    if len(after) > LONGEST_CURSOR or not names & {"skiptoken", "skip"} or "expand" in names:
+        raise Invalid(NO_PLACE)
+    try:
+        return await page_at(client, f"{path}?{quote(after, safe=QUOTED)}", headers=EVENTUAL)
+    except DeltaExpired:
+        raise Invalid(NO_PLACE) from None
+    except GraphRefused as refused:
+        if refused.facts.get("status") == 400:
+            raise Invalid(NO_PLACE) from None
+        raise
 
 
 def _search(fields: Sequence[str], text: str) -> str:

@@ -30,6 +30,7 @@ import orjson
 from app_core import clock as core_clock
 from app_core.clock import Stamp, stamp
 from app_core.errors import DomainError
+from app_core.ports import PERMISSIONS
 from app_core.resource import GUID
 
 # httpx logs each URL, and httpcore each header: delta tokens, search words, bearer tokens. Nobody may turn that on by
@@ -155,8 +156,6 @@ class Interrupted(Exception):
 
 # What a token grants ------------------------------------------------------------------------------------------------
 
-NEEDED = ("User.Read.All", "Group.Read.All")
-"""The application permissions that the pull asks for (G1)."""
 EVERYTHING = frozenset({"Directory.Read.All", "Directory.ReadWrite.All"})
 COVERED_BY: Mapping[str, frozenset[str]] = {
     "User.Read.All": EVERYTHING | {"User.ReadWrite.All"},
@@ -174,7 +173,7 @@ def grants(roles: Iterable[str], permission: str) -> bool:
 def missing_permissions(roles: Iterable[str]) -> tuple[str, ...]:
     """Name the permissions that the pull needs and a token's roles do not grant."""
     granted = set(roles)
-    return tuple(permission for permission in NEEDED if not grants(granted, permission))
+    return tuple(permission for permission in PERMISSIONS if not grants(granted, permission))
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 
-from app_core import clock, idempotency, outbox, provisioning_log, tenants
+from app_core import clock, idempotency, outbox, provisioning_log, sessions, sign_in_flows, tenants
 from app_core.db import Connection, Database, SqliteDatabase
 from runtime.settings import Settings
 
@@ -24,6 +24,7 @@ async def run(database: Database, settings: Settings) -> None:
         try:
             for purge in purges(settings):
                 await remove_old(database, purge)
+            await remove_over(database)
             if isinstance(database, SqliteDatabase):
                 await database.optimize()
         except Exception:
@@ -46,10 +47,20 @@ async def remove_old(database: Database, purge: Purge) -> int:
     """Remove what is too old, a batch a transaction so that nobody waits; give how many went."""
     removed = 0
     for tenant in await database.read(tenants.all_of):
-        while True:
-            gone = await database.write(lambda connection, key=tenant.id: purge(connection, key))  # type: ignore[misc]
-            removed += gone
-            if gone < BATCH:
-                break
-            await asyncio.sleep(0)
+        removed += await _in_batches(database, lambda connection, key=tenant.id: purge(connection, key))  # type: ignore[misc]
     return removed
+
+
+async def remove_over(database: Database) -> int:
+    """Remove sessions, sign-in links and sign-ins under way that are over, whosever they are; give how many went."""
+    now = clock.now()
+    removed = await _in_batches(database, lambda connection: sessions.purge(connection, now, count=BATCH))
+    return removed + await _in_batches(database, lambda connection: sign_in_flows.purge(connection, now, count=BATCH))
+
+
+async def _in_batches(database: Database, purge: Callable[[Connection], int]) -> int:
+    removed = 0
+    while (gone := await database.write(purge)) >= BATCH:
+        removed += gone
+        await asyncio.sleep(0)
+    return removed + gone

@@ -4,20 +4,21 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
-from app_core import clock, follow, jobs, outbox, provisioning_log
-from app_core.db import Connection, Database
+from app_core import clock, follow, graph_links, jobs, outbox, provisioning_log, reconciliations
+from app_core.db import Connection, Database, SqliteDatabase
 from app_core.errors import DomainError, Stale
 from app_core.ids import new_correlation_id
 from app_core.jobs import Job, Progress
 from app_core.provisioning_log import Entry, Outcome
 from app_core.work import Actor, Source, Work
-from graph_fallback import pull, reconcile
-from graph_fallback.client import Graph
-from graph_fallback.tokens import GraphUnavailable
 from runtime import maintenance
 from runtime.settings import Settings
+
+if TYPE_CHECKING:
+    from graph_fallback.client import Graph
+    from runtime.entra import Entra
 
 logger = logging.getLogger(__name__)
 PAUSE = 0.5
@@ -29,12 +30,14 @@ Step: TypeAlias = Callable[[Job], Awaitable[None]]
 """Takes one step of a job and saves how far it is. Raises Stale when the job is somebody else's by now."""
 
 
-def steps(database: Database, graph: Graph | None = None) -> dict[str, Step]:
+def steps(database: Database, graph: "Graph | None" = None) -> dict[str, Step]:
     """Say how the steps of each kind of job are taken; without Graph there are no pulls and no reconciliations."""
     known: dict[str, Step] = {follow.ISSUE: in_one_transaction(database, follow.issue_step)}
     if graph is not None:
-        known[pull.PULL] = pull.Puller(database, graph).step
-        known[reconcile.RECONCILE] = reconcile.Reconciler(database, graph).step
+        from graph_fallback import pull, reconcile  # httpx, 150 ms, which only those pay who pull
+
+        known[graph_links.PULL] = pull.Puller(database, graph).step
+        known[reconciliations.RECONCILE] = reconcile.Reconciler(database, graph).step
     return known
 
 
@@ -56,10 +59,16 @@ def in_one_transaction(database: Database, act: Callable[[Work, Job], Progress])
 
 
 @asynccontextmanager
-async def background(database: Database, settings: Settings, graph: Graph | None = None) -> AsyncIterator[None]:
+async def background(database: Database, settings: Settings, entra: "Entra | None" = None) -> AsyncIterator[None]:
     """Do everything that no request waits for, as long as this is open: jobs, their schedule, and housekeeping."""
-    loops = [maintenance.run(database, settings), run(database, steps(database, graph))]
-    if graph is not None:
+    if isinstance(database, SqliteDatabase):
+        # One server has the file: it need not wait for the leases of the one that was killed before it.
+        await database.write(jobs.take_back)
+    loops = [
+        maintenance.run(database, settings),
+        run(database, steps(database, None if entra is None else entra.graph)),
+    ]
+    if entra is not None:
         loops.append(schedule(database))
     tasks = [asyncio.create_task(each) for each in loops]
     try:
@@ -72,6 +81,8 @@ async def background(database: Database, settings: Settings, graph: Graph | None
 
 async def schedule(database: Database) -> None:
     """Ask for the hourly pulls until cancelled; whichever replica looks first asks, the others find it done."""
+    from graph_fallback import pull
+
     while True:
         try:
             await database.write(lambda connection: pull.enqueue_due(connection, clock.now()))
@@ -113,6 +124,6 @@ async def carry_out(database: Database, known: Mapping[str, Step], job: Job) -> 
         logger.exception("job %s failed and will be tried again", job.id)
         # Sentences of ours name nothing personal; of others only the kind is kept.
         reason = error.sentence if isinstance(error, DomainError) else type(error).__name__
-        until = error.retry_at if isinstance(error, GraphUnavailable) else None
+        until = error.facts.get("retry_at") if isinstance(error, DomainError) else None
         failed = current or job
         await database.write(lambda connection: jobs.postpone(connection, failed, reason, until=until))

@@ -97,7 +97,28 @@ def serving(
     url = f"http://127.0.0.1:{port}"
     settings["public_url"] = public_url or url
     arguments = ["serve", "--port", str(port), *([] if worker else ["--no-worker"])]
-    stdout, stderr = (folder / f"{port}-{uuid.uuid4().hex[:6]}.{name}" for name in ("out", "err"))
+    with _running(arguments, url, database_url, folder, settings, lambda server: is_ready(server.url)) as server:
+        yield server
+
+
+@contextlib.contextmanager
+def working(database_url: str, folder: Path, **settings: str) -> Iterator[ServerProcess]:
+    """Start a worker by itself and wait until it works; whatever is left of it afterwards is killed."""
+    ready = "The worker waits for work"
+    with _running(["worker"], "", database_url, folder, settings, lambda worker: ready in worker.output()) as worker:
+        yield worker
+
+
+@contextlib.contextmanager
+def _running(
+    arguments: Sequence[str],
+    url: str,
+    database_url: str,
+    folder: Path,
+    settings: dict[str, str],
+    ready: Callable[[ServerProcess], bool],
+) -> Iterator[ServerProcess]:
+    stdout, stderr = (folder / f"{arguments[0]}-{uuid.uuid4().hex[:6]}.{name}" for name in ("out", "err"))
     with stdout.open("wb") as output, stderr.open("wb") as errors:
         process = subprocess.Popen(
             [sys.executable, "-m", "runtime.cli", *arguments],
@@ -109,8 +130,8 @@ def serving(
         )
     server = ServerProcess(url, process, stdout, stderr)
     try:
-        wait_for(lambda: process.poll() is not None or is_ready(url), START_SECONDS)
-        assert process.poll() is None, f"the server ended with {process.poll()}:\n{server.output()}"
+        wait_for(lambda: process.poll() is not None or ready(server), START_SECONDS)
+        assert process.poll() is None, f"the {arguments[0]} ended with {process.poll()}:\n{server.output()}"
         yield server
     finally:
         if process.poll() is None:

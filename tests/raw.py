@@ -11,6 +11,11 @@ import asyncpg
 from app_core.tables import METADATA
 
 TABLES = METADATA.tables
+OF_NO_TENANT = {
+    "operator": "operators act in every tenant (ADR 0022)",
+    "sign_in_flow": "nobody is known yet while Microsoft signs somebody in (ADR 0022)",
+}
+"""The tables without a tenant, each with its reason; `tenant` itself aside."""
 
 
 class Refused(Exception):

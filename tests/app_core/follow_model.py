@@ -62,6 +62,7 @@ from app_core.templates import TemplateAssignmentRow
 from app_core.tenants import TenantRow
 from app_core.vault import LoginRow
 from app_core.work import Actor, Source, Work
+from tests.told import Told
 
 T = TypeVar("T")
 Row = dict[str, Any]
@@ -275,8 +276,6 @@ class Model:
         """Who must have everything after the present act, whatever the worker has still to do."""
         self.events: list[Event] = []
         """What the present act recorded."""
-        self.initial_members: dict[str, set[str]] = {}
-        """Who was in a group when it became a team: no event tells."""
 
         def make(connection: Connection) -> tuple[str, str]:
             tenant = tenants.create(connection, f"tenant-{uuid.uuid4().hex[:12]}", seat_limit=seat_limit)
@@ -518,7 +517,6 @@ class Model:
             team = self.admin(lambda work: administration.sync_group(work, circle.id))
             if not self.of_circle(circle):
                 self.crews.append(Crew(team.id, circle.name, circle))
-                self.initial_members[team.id] = {each.human.id for each in circle.members}
 
     def remove_group(self, circle: Circle) -> None:
         crews = self.of_circle(circle)
@@ -618,8 +616,7 @@ class Model:
         if group_sync == "all" != self.group_sync:
             for circle in self.circles:
                 if circle.alive and not self.of_circle(circle):
-                    self.crews.append(crew := Crew(self.team_of(circle), circle.name, circle))
-                    self.initial_members[crew.id] = {each.human.id for each in circle.members}
+                    self.crews.append(Crew(self.team_of(circle), circle.name, circle))
         self.group_sync, self.on_group_delete = group_sync, on_group_delete
 
     def issue_code(self, human: Human) -> None:
@@ -830,9 +827,9 @@ class Model:
 
     def check_events(self, facts: Facts) -> None:
         """Fold everything that was told from the first event on: it must come to what is so (invariant 21)."""
-        told = Told(self.initial_members)
+        told = Told()
         for row in sorted(facts["outbox_event"], key=lambda row: row["sequence"]):
-            told.take(row)
+            told.take(row["type"], row["subject_id"], json.loads(row["payload"]))
         assert told.cards == {row["id"]: (row["person_id"], row["template_id"], row["state"]) for row in facts["card"]}
         assert told.seats == {
             row["id"]: (row["person_id"], row["opened_at"] is not None)
@@ -851,103 +848,6 @@ class Model:
 
 def _age(seat: Row) -> tuple[str, str]:
     return seat["wanted_at"], seat["id"]
-
-
-ACCOUNTS = {
-    "activation.requested": "requested",
-    "activation.code_issued": "code_sent",
-    "activation.redeemed": "active",
-    "activation.suspended": "suspended",
-    "activation.resumed": "active",
-    "activation.revoked": "revoked",
-}
-
-
-class Told:
-    """What somebody knows who has only read the events."""
-
-    def __init__(self, initial_members: dict[str, set[str]]) -> None:
-        self.initial_members = initial_members
-        self.cards: dict[str, tuple[str, str, str]] = {}
-        self.seats: dict[str, tuple[str, bool]] = {}
-        self.teams: dict[str, tuple[str, str]] = {}
-        self.members: dict[str, set[str]] = {}
-        self.people: dict[str, bool] = {}
-        self.logins: dict[str, str] = {}
-        self.accounts: dict[str, str] = {}
-        self.assigned: set[tuple[str, str]] = set()
-
-    def take(self, row: Row) -> None:
-        """Learn of one event; what it says must be news."""
-        subject, payload = row["subject_id"], json.loads(row["payload"])
-        noun, _, verb = row["type"].partition(".")
-        take = getattr(self, f"_{noun}", None)
-        if take is not None:
-            take(subject, verb, payload)
-        if row["type"] in ACCOUNTS:
-            assert ACCOUNTS[row["type"]] != self.accounts.get(subject) or verb == "code_issued", "no news"
-            self.accounts[subject] = ACCOUNTS[row["type"]]
-
-    def _card(self, card: str, verb: str, payload: dict[str, Any]) -> None:
-        if verb == "deleted":
-            del self.cards[card]
-            return
-        before = self.cards.get(card, ("", "", ""))[2]
-        after = {"issued": "active", "paused": "paused", "revived": "active", "reactivated": "active"}[verb]
-        assert (before == "") == (verb == "issued")
-        assert before != after, "no news"
-        self.cards[card] = (payload["person_id"], payload["template_id"], after)
-
-    def _seat(self, seat: str, verb: str, payload: dict[str, Any]) -> None:
-        if verb == "released":
-            del self.seats[seat]
-            return
-        told = (payload["person_id"], verb == "opened")
-        assert told != self.seats.get(seat), "no news"
-        self.seats[seat] = told
-
-    def _team(self, team: str, verb: str, payload: dict[str, Any]) -> None:
-        if verb == "created":
-            assert team not in self.teams
-            self.teams[team] = (payload["name"], payload["kind"])
-            self.members[team] = set(self.initial_members.get(team, set()))
-        elif verb == "renamed":
-            assert payload["former_name"] == self.teams[team][0] != payload["name"]
-            self.teams[team] = (payload["name"], self.teams[team][1])
-        elif verb == "detached":
-            self.teams[team] = (payload["name"], "manual")
-        elif verb == "deleted":
-            del self.teams[team]
-        elif verb == "members_changed":
-            added, removed = set(payload["added"]), set(payload["removed"])
-            assert (len(added), len(removed)) == (payload["added_count"], payload["removed_count"])
-            assert not added & self.members[team], "no news"
-            assert removed <= self.members[team], "no news"
-            self.members[team] = (self.members[team] | added) - removed
-
-    def _person(self, person: str, verb: str, payload: dict[str, Any]) -> None:
-        if verb == "created":
-            self.people[person] = payload["active"]
-        elif verb == "deleted":
-            del self.people[person]
-            self.accounts.pop(person, None)
-        elif verb in ("deactivated", "reactivated"):
-            assert self.people[person] != (verb == "reactivated"), "no news"
-            self.people[person] = verb == "reactivated"
-        elif verb == "departed":
-            self.people[person] = False
-
-    def _login(self, login: str, verb: str, payload: dict[str, Any]) -> None:
-        if verb == "deleted":
-            del self.logins[login]
-        else:
-            self.logins[login] = payload["team_id"]
-
-    def _template(self, template: str, verb: str, payload: dict[str, Any]) -> None:
-        if verb == "assignments_changed":
-            assert payload["added"] or payload["removed"], "no news"
-            self.assigned |= {(template, group) for group in payload["added"]}
-            self.assigned -= {(template, group) for group in payload["removed"]}
 
 
 def settle_everybody(model: Model) -> None:

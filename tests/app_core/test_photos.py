@@ -179,7 +179,7 @@ def test_a_person_has_one_photo(work: Work) -> None:
     kept, after = photos.get(work, person.id), people.lock(work, person.id)
 
     assert kept is not None
-    assert (JPEG, sha256(JPEG).hexdigest(), "image/jpeg", 1, 1, work.now) == tuple(kept)
+    assert (JPEG, sha256(JPEG).hexdigest(), "image/jpeg", 1, 1, work.now, photos.Origin.HAND) == tuple(kept)
     assert (kept.hash, person.version + 2) == (after.photo_hash, after.version)
 
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import pytest
 from sqlalchemy import bindparam, select, update
 
-from app_core import directory, jobs, migrations, tenants, vault
+from app_core import directory, graph_links, jobs, migrations, tenants, vault
 from app_core.connections import TOKEN
 from app_core.db import Connection, Statement, open_database
 from app_core.errors import TeamHasLogins
@@ -20,7 +20,8 @@ from app_core.work import Work
 from graph_fallback import pull
 from graph_fallback.tokens import GraphRefused
 from runtime import settings
-from runtime.graph import ByHand, opened
+from runtime.by_hand import ByHand
+from runtime.graph import opened
 from tests.processes import Customer, empty_database, new_customer
 from tests.simulator import Entra, EntraTenant, simulated
 
@@ -120,10 +121,11 @@ class Joined:
 
         return self.read(look)
 
-    def events(self) -> int:
+    def events(self, *types: str) -> int:
+        """Count what was told, or of it what is of some types."""
         from app_core import outbox
 
-        return len(self.read(lambda work: outbox.read(work, limit=10_000)))
+        return len(self.read(lambda work: outbox.read(work, types=types, limit=10_000)))
 
 
 @pytest.fixture
@@ -295,8 +297,8 @@ def test_a_refusal_quarantines(joined: Joined) -> None:
 
 def test_each_hourly_slot_is_asked_for_once(joined: Joined) -> None:
     """Five past the hour begins a slot; whoever looks first takes it (G4)."""
-    assert "2026-11-24T21" == pull.slot_of("2026-11-24T22:04:59.999Z")
-    assert "2026-11-24T22" == pull.slot_of("2026-11-24T22:05:00.000Z")
+    assert "2026-11-24T21" == graph_links.slot_of("2026-11-24T22:04:59.999Z")
+    assert "2026-11-24T22" == graph_links.slot_of("2026-11-24T22:05:00.000Z")
 
     def ask(connection: Connection) -> int:
         return pull.enqueue_due(connection, "2099-01-01T00:05:00.000Z")
@@ -312,4 +314,4 @@ def test_each_hourly_slot_is_asked_for_once(joined: Joined) -> None:
 
     assert first >= 1
     assert 0 == second
-    assert joined.read(lambda work: jobs.unfinished(work, pull.slot(work))) is not None
+    assert joined.read(lambda work: jobs.unfinished(work, graph_links.pull_slot(work))) is not None

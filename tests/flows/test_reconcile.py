@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 from sqlalchemy import bindparam, select, update
 
-from app_core import directory, jobs, provisioning, reconciliations, vault
+from app_core import directory, graph_links, jobs, provisioning, reconciliations, vault
 from app_core.db import Statement
 from app_core.errors import NotFound, NotPossible
 from app_core.provisioning import GroupChange, GroupRecord, MemberStep
 from app_core.reconciliations import Policy
 from app_core.resource import UserRecord, attributes_of
 from app_core.work import Work
-from graph_fallback import pages, pull, reconcile
+from graph_fallback import pages
 from tests.flows.test_pull import USED, Joined, entra, graph_url, joined
 from tests.processes import command
 
@@ -117,6 +117,7 @@ ALL = [
     "group_gone",
     "group_recreated",
     "group_renamed",
+    "group_unknown",
     "member_extra",
     "member_missing",
     "user_gone",
@@ -266,7 +267,7 @@ def test_what_is_fresh_is_left_alone(joined: Joined) -> None:
 
     result = reconciled(joined, grace=300)
 
-    assert ("done", []) == (result["state"], result["items"])
+    assert ("done", ["group_unknown"]) == (result["state"], kinds(result))
     assert {"bert", "carl"} == joined.team("Sale")
 
 
@@ -336,15 +337,15 @@ def test_a_pull_that_began_anew_asks_for_a_run(joined: Joined) -> None:
     """What went while the link was expired was never said; a listing finds it."""
     joined.there.user("anna", displayName="Anna A")
     joined.sync()
-    assert joined.read(lambda work: jobs.unfinished(work, reconcile.slot(work))) is None
+    assert joined.read(lambda work: jobs.unfinished(work, reconciliations.slot(work))) is None
     joined.entra.do("expire_delta_tokens")
 
     joined.sync()
 
-    job = joined.read(lambda work: jobs.unfinished(work, reconcile.slot(work)))
+    job = joined.read(lambda work: jobs.unfinished(work, reconciliations.slot(work)))
     assert job is not None
-    assert (reconcile.RECONCILE, str(Policy.REPAIR)) == (job.kind, job.arguments()["policy"])
-    assert joined.read(lambda work: jobs.unfinished(work, pull.slot(work))) is None
+    assert (reconciliations.RECONCILE, str(Policy.REPAIR)) == (job.kind, job.arguments()["policy"])
+    assert joined.read(lambda work: jobs.unfinished(work, graph_links.pull_slot(work))) is None
 
 
 def test_the_command_reports_and_repairs(joined: Joined) -> None:

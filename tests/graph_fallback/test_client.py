@@ -27,6 +27,7 @@ from graph_fallback.client import (
     NotInDirectory,
     Part,
     Throttled,
+    TooLarge,
     error_code,
     new_http,
     permission_for,
@@ -712,6 +713,47 @@ def test_throttled_parts_are_asked_again_alone(entra: Entra, clock: StillClock) 
     assert [200] * 6 == [part.status for part in parts]
 
 
+def test_a_part_may_wait_by_itself(entra: Entra, clock: StillClock) -> None:
+    """Asked once, a part that was not served is an answer with its own Retry-After, and nobody waits for it."""
+
+    def judge(url: str, _: int) -> dict[str, Any]:
+        found = {
+            "/users/1": {"status": 429, "headers": {"retry-after": "40"}},
+            "/users/2": {"status": 503},
+            "/users/3": {"status": 404, "headers": {"Retry-After": "5"}},
+        }
+        return found.get(url, {"status": 200, "body": {"url": url}})
+
+    entra.graph = batching(judge)
+
+    parts = asking(entra, lambda client: client.batch_once([f"/users/{at}" for at in range(4)]), clock)
+
+    assert [(200, None), (429, 40.0), (503, None), (404, None)] == [(part.status, part.wait) for part in parts]
+    assert [False, True, True, False] == [part.try_again for part in parts]
+    assert ([], 1) == (clock.waits, len(entra.asked))
+
+
+def test_what_a_batch_leaves_out_was_not_served(entra: Entra, clock: StillClock) -> None:
+    """An answer that is missing, or is for another question, is none; the batch itself is asked for patiently."""
+    answers = {"responses": [{"id": "1", "status": 200, "body": {}}, {"id": "7", "status": 200}, "x"]}
+    entra.script(error(503, "ServiceUnavailable"), Reply(200, answers))
+
+    parts = asking(entra, lambda client: client.batch_once(["/users/0", "/users/1"]), clock)
+
+    assert [(503, True), (200, False)] == [(part.status, part.try_again) for part in parts]
+    assert 1 == len(clock.waits)
+
+
+def test_what_is_too_large_is_broken_off(entra: Entra) -> None:
+    """It is refused by its own name, so that whoever asks can leave it out."""
+    entra.script(Reply(200, b"x" * 1001, {"Content-Type": "image/jpeg"}))
+
+    with pytest.raises(TooLarge):
+        asking(entra, lambda client: client.get_bytes("/users/1/photo/$value", most=1000))
+
+    assert 1 == len(entra.asked)
+
+
 @pytest.mark.parametrize(
     "responses", [None, 5, [], ["x"], [{"id": 0, "status": 200}], [{"id": "0"}], [{"id": "99", "status": 200}]]
 )
@@ -731,6 +773,7 @@ def test_a_part_that_is_no_base64_has_no_bytes() -> None:
 def test_an_empty_batch_asks_nothing(entra: Entra) -> None:
     """Nothing to ask, nothing asked."""
     assert [] == asking(entra, lambda client: client.batch([]))
+    assert [] == asking(entra, lambda client: client.batch_once([]))
     assert [] == entra.asked
 
 

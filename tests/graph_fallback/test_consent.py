@@ -1,4 +1,4 @@
-"""Admin consent: a link bound to the administrator, a return that is not believed, a directory proven by its token."""
+"""Admin consent: the link, a return that is not believed, a directory proven by its token."""
 
 from __future__ import annotations
 
@@ -9,14 +9,12 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from app_core.clock import stamp
-from app_core.sealing import Sealer
+from app_core.ports import DirectoryProof
 from graph_fallback.consent import (
     SETTLING_SECONDS,
     ConsentRefused,
-    Proof,
     consent_url,
     prove_tenant,
-    require_permissions,
     returned_from,
 )
 from graph_fallback.tokens import (
@@ -42,30 +40,18 @@ from tests.graph_fallback.loopback import (
     sts_error,
 )
 
-SEALER = Sealer(["a key of this server"])
-HOME = {"tenant_id": "t1", "admin_id": "admin1"}
 BACK = "https://scim.example.com/console/connection/consented"
-SOON = stamp(NOON + 600)
 
 
 def a_link(**changes: Any) -> str:
-    given: dict[str, Any] = {"client_id": CLIENT_ID, "redirect_uri": BACK, "expires_at": SOON, **HOME, **changes}
-    return consent_url(SEALER, **given)
+    given: dict[str, Any] = {"client_id": CLIENT_ID, "redirect_uri": BACK, **changes}
+    return consent_url("scimconsent_x", **given)
 
 
-def state_of(link: str) -> str:
-    return parse_qs(urlsplit(link).query)["state"][0]
-
-
-def back(link: str | None = None, **query: str) -> dict[str, str]:
+def back(**query: str) -> dict[str, str]:
     """What Entra sends the browser back with."""
-    given = {"admin_consent": "True", "tenant": DIRECTORY, "state": state_of(link or a_link()), **query}
+    given = {"admin_consent": "True", "tenant": DIRECTORY, "state": "scimconsent_x", **query}
     return {name: value for name, value in given.items() if value}
-
-
-def returned(query: dict[str, str], **changes: Any) -> str:
-    given: dict[str, Any] = {"now": stamp(NOON), **HOME, **changes}
-    return returned_from(query, SEALER, **given)
 
 
 # The link -----------------------------------------------------------------------------------------------------------
@@ -80,6 +66,7 @@ def test_the_link() -> None:
     assert [CLIENT_ID] == query["client_id"]
     assert ["https://graph.microsoft.com/.default"] == query["scope"]
     assert [BACK] == query["redirect_uri"]
+    assert ["scimconsent_x"] == query["state"]
 
 
 def test_the_link_of_a_certain_directory_in_another_cloud() -> None:
@@ -100,18 +87,12 @@ def test_a_link_for_what_is_no_directory_is_not_made() -> None:
         a_link(directory_id="common/../x")
 
 
-def test_the_state_says_nothing() -> None:
-    """It passes through Entra and the browser's history: who is meant is sealed."""
-    assert not [word for word in HOME.values() if word in state_of(a_link())]
-
-
 # The return ---------------------------------------------------------------------------------------------------------
 
 
 def test_consent_was_granted() -> None:
     """The directory that is named is given back, to be proven."""
-    assert DIRECTORY == returned(back(tenant=DIRECTORY.upper()))
-    assert DIRECTORY == returned(back(a_link(directory_id=DIRECTORY)))
+    assert DIRECTORY == returned_from(back(tenant=DIRECTORY.upper()))
 
 
 @pytest.mark.parametrize(
@@ -133,47 +114,26 @@ def test_consent_was_granted() -> None:
 def test_an_error_comes_first(query: dict[str, str], kind: type[GraphRefused], word: str) -> None:
     """`admin_consent=True` comes with errors as well; what they say is put into our own words."""
     with pytest.raises(kind, match=word) as refused:
-        returned(back(**{"error_description": "", **query}))
+        returned_from(back(**{"error_description": "", **query}))
 
     assert "Zwiebelfisch" not in refused.value.sentence
 
 
-def test_an_error_is_told_whatever_its_state() -> None:
-    """Nothing of it is repeated, so nothing is lost by listening."""
-    with pytest.raises(NotConsented):
-        returned(back(error="access_denied", state="x"))
-
-
 @pytest.mark.parametrize(
-    ("query", "now"),
-    [
-        (back(state=""), stamp(NOON)),
-        (back(state="x"), stamp(NOON)),
-        (back(state=SEALER.seal("{}", "another purpose")), stamp(NOON)),
-        (back(state=Sealer(["another server's key"]).seal("{}", "consent state")), stamp(NOON)),
-        (back(), stamp(NOON + 600)),
-        (back(a_link(tenant_id="t2")), stamp(NOON)),
-        (back(a_link(admin_id="admin2")), stamp(NOON)),
-        (back(a_link(tenant_id="t1\nadmin1", admin_id="")), stamp(NOON)),
-        (back(a_link(directory_id=OTHER_DIRECTORY)), stamp(NOON)),
-        (back(admin_consent=""), stamp(NOON)),
-        (back(admin_consent="False"), stamp(NOON)),
-        (back(tenant=""), stamp(NOON)),
-        (back(tenant="contoso.com"), stamp(NOON)),
-        ({}, stamp(NOON)),
-    ],
+    "query",
+    [back(admin_consent=""), back(admin_consent="False"), back(tenant=""), back(tenant="contoso.com"), {}],
 )
-def test_a_return_that_is_not_ours_is_refused(query: dict[str, str], now: str) -> None:
-    """No state, another's state, an old one, another directory than meant, no consent: nothing is connected."""
+def test_a_return_that_says_nothing_is_refused(query: dict[str, str]) -> None:
+    """No consent, no directory: there is nothing to prove."""
     with pytest.raises(ConsentRefused):
-        returned(query, now=now)
+        returned_from(query)
 
 
 # The proof ----------------------------------------------------------------------------------------------------------
 
 
-def proven(entra: Entra, clock: StillClock, directory_id: str = DIRECTORY, settling: float = 0.0) -> Proof:
-    async def main() -> Proof:
+def proven(entra: Entra, clock: StillClock, directory_id: str = DIRECTORY, settling: float = 0.0) -> DirectoryProof:
+    async def main() -> DirectoryProof:
         tokens = EntraTokens(CLIENT_ID, ClientSecret(SECRET), login_url=entra.url, graph_url=entra.url, clock=clock)
         try:
             return await prove_tenant(tokens, directory_id, settling=settling, clock=clock)
@@ -185,7 +145,7 @@ def proven(entra: Entra, clock: StillClock, directory_id: str = DIRECTORY, settl
 
 def test_a_directory_is_proven_by_its_token(entra: Entra, clock: StillClock) -> None:
     """A token that it gave us, of itself, with what it grants."""
-    assert Proof(DIRECTORY, frozenset({"User.Read.All", "Group.Read.All"}), ()) == proven(entra, clock)
+    assert DirectoryProof(DIRECTORY, frozenset({"User.Read.All", "Group.Read.All"})) == proven(entra, clock)
 
 
 def test_a_token_of_another_directory_proves_nothing(entra: Entra, clock: StillClock) -> None:
@@ -218,27 +178,29 @@ def test_consent_takes_a_moment_to_settle(entra: Entra, clock: StillClock) -> No
 
     proof = proven(entra, clock, settling=SETTLING_SECONDS)
 
-    assert () == proof.missing
+    assert {"User.Read.All", "Group.Read.All"} == proof.permissions
     assert [1.0, 2.0, 4.0, 8.0] == clock.waits
 
 
 def test_permissions_that_never_come_are_named(entra: Entra, clock: StillClock) -> None:
-    """After the window the connection stands, and says what is missing."""
+    """After the window it is said what is missing: nothing is proven by half a consent."""
     entra.roles = ("User.Read.All",)
 
-    proof = proven(entra, clock, settling=SETTLING_SECONDS)
+    with pytest.raises(MissingPermission, match=r"Group\.Read\.All") as refused:
+        proven(entra, clock, settling=SETTLING_SECONDS)
 
-    assert ("Group.Read.All",) == proof.missing
-    assert sum(clock.waits) <= SETTLING_SECONDS
-    with pytest.raises(MissingPermission, match=r"Group\.Read\.All"):
-        require_permissions(proof)
+    assert ("Group.Read.All",) == refused.value.permissions
+    assert 40 <= sum(clock.waits) <= SETTLING_SECONDS
 
 
 def test_without_a_window_it_is_asked_once(entra: Entra, clock: StillClock) -> None:
-    """An administrator who looks at the status does not wait."""
+    """An operator who connects by hand does not wait."""
     entra.roles = ()
 
-    assert ("User.Read.All", "Group.Read.All") == proven(entra, clock).missing
+    with pytest.raises(MissingPermission) as refused:
+        proven(entra, clock)
+
+    assert ("User.Read.All", "Group.Read.All") == refused.value.permissions
     assert [] == clock.waits
 
 

@@ -31,6 +31,7 @@ USERS = [f"0000000{at}-0000-4000-8000-000000000000" for at in range(6)]
 GROUPS = [f"1111111{at}-0000-4000-8000-000000000000" for at in range(3)]
 OURS = {object_id: f"ours-{object_id}" for object_id in [*USERS, *GROUPS]}
 THEN, NOW, CUTOFF = "2026-11-24T10:00:00.000Z", "2026-11-24T12:00:00.000Z", "2026-11-24T11:00:00.000Z"
+ENTERING = {Kind.USER_UNKNOWN, Kind.ACCOUNT_ENABLED}
 texts = st.sampled_from([None, UNSET, "a", "b", "Ä"])
 
 
@@ -89,7 +90,8 @@ def both(draw: st.DrawFn, stamps: st.SearchStrategy[str] = st.just(THEN)) -> tup
         {each: user if each in listed else replace(user, linked=True) for each, user in users.items()},
         held_groups,
         managers={each: OURS[each] for each in here & listed & set(USERS[:2])},
-        pushed=draw(st.booleans()),
+        # Everybody, nobody (Entra pushes), or whom the filter lets in.
+        scope=draw(st.one_of(st.none(), st.sets(st.sampled_from(USERS)))),
         cutoff=CUTOFF,
     )
     namesakes = {each: ["2" * 8] for each, group in groups.items() if group is None}
@@ -125,7 +127,7 @@ def _as_said(user: HeldUser | None, listed: GraphUser | None, drift: Drift, mirr
         resource = scim_resource(listed, external_id_is_object_id=True)
         user = HeldUser(OURS[listed.id], bool(resource.pop("active")), resource)
     wanted = changes(listed, {**user.resource, "active": user.active}, complete=True)
-    if mirror.pushed and wanted.get("active") is True:
+    if mirror.scope is not None and listed.id not in mirror.scope and wanted.get("active") is True:
         del wanted["active"]
     active = bool(wanted.pop("active", user.active))
     resource = applied(user.resource, wanted)
@@ -187,14 +189,31 @@ def test_what_is_fresh_is_left_alone(drifted: tuple[Listing, Mirror]) -> None:
 
 @given(both())
 def test_a_part_removes_nobody(drifted: tuple[Listing, Mirror]) -> None:
-    """Only a complete listing says who is gone; where Entra pushes nobody comes or is made active (invariant 6)."""
+    """Only a complete listing says who is gone; who is not in scope neither comes nor is made active (invariant 6)."""
     listing, mirror = drifted
 
     part = {drift.kind for drift in diff(replace(listing, complete=False), mirror)}
-    pushed = {drift.kind for drift in diff(listing, replace(mirror, pushed=True))}
+    scope = mirror.scope or set()
+    entering = [each for each in diff(listing, replace(mirror, scope=scope)) if each.kind in ENTERING]
 
     assert Kind.USER_GONE not in part
-    assert not pushed & {Kind.USER_UNKNOWN, Kind.ACCOUNT_ENABLED}
+    assert all(each.object_id in scope for each in entering)
+    listed = {user.id for user in listing.users}
+    gone = {each.object_id for each in diff(listing, mirror) if each.kind == Kind.USER_GONE}
+    assert not gone & listed
+
+
+def test_an_unknown_group_is_taken_over() -> None:
+    """Once, where it has a name; what is gone and unknown says nothing."""
+    groups = {
+        GROUPS[0]: ListedGroup("Sales", frozenset(USERS)),
+        GROUPS[1]: ListedGroup(None, frozenset()),
+        GROUPS[2]: None,
+    }
+
+    found = diff(Listing(groups=groups, present=frozenset(USERS), complete=True), Mirror())
+
+    assert [(Kind.GROUP_UNKNOWN, GROUPS[0], None)] == [(each.kind, each.object_id, each.our_id) for each in found]
 
 
 @given(both(), st.data())

@@ -106,16 +106,46 @@ def test_pages_follow_each_other(entra: Entra) -> None:
         "#/users",
         "x\r\nHost: evil.example",
         "?@evil.example/",
-        "ü&$expand=members",
+        "ü",
         "%2e%2e/users",
+        "$skiptoken=x&$expand=members",
+        "$skiptoken=x&%24Expand=members",
+        "$skiptoken=x&expand=members",
+    ],
+)
+def test_a_made_up_page_is_not_asked_for(entra: Entra, after: str) -> None:
+    """It comes from a browser: what is no place in a list, or asks for more than we do, never reaches Graph."""
+    with pytest.raises(Invalid, match=r"^after: "):
+        asking(entra, lambda client: search.groups(client, after=after))
+
+    assert [] == entra.asked
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        "$skiptoken=/../../v1.0/auditLogs/provisioning",
+        "$skiptoken=https://evil.example/?x",
+        "$skiptoken=#/users",
+        "$skiptoken=x\r\nHost: evil.example",
+        "$skiptoken=?@evil.example/",
     ],
 )
 def test_a_made_up_page_leads_nowhere_else(entra: Entra, after: str) -> None:
-    """It comes from a browser: whatever it holds, the question is one for groups, asked of Graph."""
+    """Whatever it holds, the question is one for groups, asked of Graph."""
     asking(entra, lambda client: search.groups(client, after=after))
 
     assert ["/v1.0/groups"] == [asked.path for asked in entra.asked]
     assert entra.url.endswith(entra.asked[0].headers["host"])
+
+
+@pytest.mark.parametrize(("status", "code"), [(400, "Directory_ExpiredPageToken"), (400, "BadRequest"), (410, "gone")])
+def test_a_page_that_is_too_old_is_said(entra: Entra, status: int, code: str) -> None:
+    """Whoever reads on begins again; it is nobody's to mend."""
+    entra.script(error(status, code))
+
+    with pytest.raises(Invalid, match=r"begin the list again"):
+        asking(entra, lambda client: search.groups(client, after="$skiptoken=x"))
 
 
 def test_a_page_too_long_to_be_ours_is_refused(entra: Entra) -> None:

@@ -21,16 +21,17 @@ from tests.answers import JSON, change, ok, refused, unique, values
 from tests.api import NAME, Company, MakeCompany, problem
 from tests.builders import GROUP, a_user, created, patch
 from tests.conftest import Server
-from tests.raw import TABLES, sql
+from tests.raw import OF_NO_TENANT, TABLES, sql
 
 # 20 ---------------------------------------------------------------------------------------------------------------------
 
 
 def rows_of(server: Server, company: Company) -> Iterator[tuple[str, str]]:
-    """Give all that the database holds of a tenant, row by row."""
+    """Give all that the database holds of a tenant, and of no tenant, row by row."""
     for name in sorted(TABLES):
         key = "id" if name == "tenant" else "tenant_id"
-        for row in sql(server.database_url, f"SELECT * FROM {name} WHERE {key} = ?", company.tenant_id):
+        chosen, values = ("true", ()) if name in OF_NO_TENANT else (f"{key} = ?", (company.tenant_id,))
+        for row in sql(server.database_url, f"SELECT * FROM {name} WHERE {chosen}", *values):
             yield name, str(row)
 
 
@@ -176,7 +177,7 @@ def test_inv_21_change_event_and_log_entry_are_one(server: Server, make_company:
         lambda client: client.patch(f"api/v1/templates/{template['id']}", json={"name": "Other"}),
         lambda client: client.put(f"api/v1/templates/{template['id']}/assignments", json={"group_ids": []}),
     ]
-    tables = sorted(set(TABLES) - {"tenant", "scim_token", "api_key", "provisioning_log"})
+    tables = sorted(set(TABLES) - {"tenant", "scim_token", "api_key", "provisioning_log", *OF_NO_TENANT})
 
     def stored() -> dict[str, list[Any]]:
         """Give all rows but those that say when a secret was last used."""

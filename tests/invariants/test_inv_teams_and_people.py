@@ -9,17 +9,29 @@ from typing import Any
 import pytest
 from sqlalchemy import ForeignKeyConstraint
 
-from app_core import clock, connections, jobs, reconciliations, tenants
+from app_core import (
+    administrators,
+    awaited,
+    clock,
+    connections,
+    consents,
+    directory_photos,
+    jobs,
+    reconciliations,
+    sessions,
+    tenants,
+    user_filter,
+)
 from app_core.db import Connection
-from app_core.ids import new_id
 from app_core.reconciliations import Drift, Finding, Outcome, Policy
+from app_core.sessions import Kind, Subject
 from app_core.work import Actor, Source, Work
 from tests.answers import change, ok, read, refused, unique, values
 from tests.api import Company, MakeCompany, companies, problem
 from tests.builders import USER, a_user, created
 from tests.conftest import Server
 from tests.processes import in_core
-from tests.raw import TABLES, Refused, cell, copied, sql
+from tests.raw import OF_NO_TENANT, TABLES, Refused, cell, copied, sql
 
 # 1 ----------------------------------------------------------------------------------------------------------------------
 
@@ -27,7 +39,7 @@ REFERENCES = [
     (name, constraint)
     for name in sorted(TABLES)
     for constraint in TABLES[name].foreign_key_constraints
-    if constraint.referred_table.name != "tenant"
+    if constraint.referred_table.name not in ("tenant", *OF_NO_TENANT)
 ]
 PICTURE = bytes.fromhex("89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de")
 
@@ -48,14 +60,22 @@ def furnish(database_url: str, company: Company) -> None:
     company.add_login(team)
     company.call("POST", "invitations", 201, {"template_id": template["id"], "display_name": "Ada"})
     company.news()
+    member = Subject(Kind.MEMBER, company.tenant_id, person["id"])
 
     def job(connection: Connection) -> None:
         directory_id = connections.first_of(connection, tenants.find(connection, company.tenant_id))
         work = Work(connection, company.tenant_id, directory_id, Actor(Source.SYSTEM, "test"), "test", clock.now())
+        for subject in (administrators.add(work, f"{unique()}@contoso.com").subject, member):
+            sessions.open_by_link(connection, sessions.new_link(connection, subject, work.now), work.now, "test")
+            sessions.new_link(connection, subject, work.now)
         jobs.enqueue(work, "none", f"none:{uuid.uuid4()}", {})
-        run_id, drift = new_id(), Drift("user_gone", "someone", None, "Why.", "Repair.")
-        reconciliations.begin(work, run_id, Policy.REPORT, work.now)
-        reconciliations.add(work, run_id, [Finding(0, drift, Outcome.REPORTED, None)])
+        run, drift = reconciliations.ask(work, Policy.REPORT), Drift("user_gone", "someone", None, "Why.", "Repair.")
+        reconciliations.add(work, run.id, [Finding(0, drift, Outcome.REPORTED, None)])
+        consents.ask(work, "somebody")
+        user_filter.choose(work, [str(uuid.uuid4())])
+        awaited.expect_users(work, [str(uuid.uuid4())])
+        awaited.expect_manager(work, user["id"], str(uuid.uuid4()))
+        directory_photos.enrol(work)
 
     in_core(database_url, lambda database: database.write(job))
 
