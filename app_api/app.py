@@ -7,8 +7,8 @@ write is logged after its rollback; whatever else goes wrong is our fault, and t
 import asyncio
 import logging
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
@@ -18,18 +18,18 @@ from starlette.types import Receive, Scope, Send
 
 from app_api import auth, replay
 from app_api.endpoint import WITH_BODY, Endpoint
-from app_api.exchange import Answer, Call, Image, Limits, query_of
+from app_api.exchange import Answer, Call, Image, Limits, Lines, query_of
 from app_api.log import log_failure, log_replay, log_success
 from app_api.problems import MEDIA_TYPE as PROBLEM
 from app_api.problems import Problem, from_domain
-from app_api.replay import Claim, Reply
+from app_api.replay import Claim, More, Reply
 from app_api.table import TABLE
-from app_core import api_keys, clock, follow, outbox
+from app_core import api_keys, clock, connections, follow, graph_links, outbox
 from app_core.api_keys import KeyCaller
 from app_core.db import Connection, Database, Violation
 from app_core.errors import DomainError, WrongCode
 from app_core.ids import correlation_id_of
-from app_core.ports import Mail, Mailer
+from app_core.ports import EntraDirectory, Mail, Mailer
 from app_core.work import Actor, Source, Work
 
 logger = logging.getLogger(__name__)
@@ -65,9 +65,11 @@ class ApiDoor:
         prefix: str = "/api/v1",
         *,
         mailer: Mailer | None = None,
+        entra: EntraDirectory | None = None,
     ) -> None:
         self.database = database
         self.mailer = mailer
+        self.entra = entra
         self.public_url = public_url.rstrip("/")
         self.prefix = prefix
         self.limits = limits
@@ -98,9 +100,22 @@ class ApiDoor:
             problem.headers["Allow"] = allowed
             await _send(send, self._refusal(problem, correlation_id), correlation_id, head=head)
             return
-        call = Call("GET" if head else method, route, path, keys, headers, can_mail=self.mailer is not None)
+        call = self._call("GET" if head else method, route, path, keys, headers)
         reply = await self._handle(endpoint, call, correlation_id, scope, receive)
-        await _send(send, reply, correlation_id, head=head)
+        await _send(send, reply, correlation_id, head=head, more=self._more(reply))
+
+    def _call(self, method: str, route: str, path: str, keys: dict[str, str], headers: dict[str, str]) -> Call:
+        can_mail = self.mailer is not None
+        return Call(method, route, path, keys, headers, public_url=self.public_url, can_mail=can_mail, entra=self.entra)
+
+    async def _more(self, reply: Reply) -> AsyncIterator[bytes]:
+        """Read what goes out behind the body, a part a transaction."""
+        more, position = reply.more, None if reply.more is None else reply.more.position
+        while more is not None and position is not None:
+            part, position = await self.database.read(
+                lambda connection, more=more, position=position: more.read(connection, position)  # type: ignore[misc]
+            )
+            yield part
 
     async def close(self) -> None:
         """Finish what still runs beside the requests."""
@@ -115,6 +130,10 @@ class ApiDoor:
         try:
             request.problem = await self._problem_of(endpoint, call, scope, receive)
             request.key_hash = auth.key_hash_of(call.headers)
+            if endpoint.fetch is not None:
+                directory_id = await self.database.read(request.look)
+                fetched = endpoint.fetch(call.require_entra(), directory_id, call, **endpoint.read(call))
+                request.fetched = {"fetched": await fetched}
             run = self.database.write if endpoint.writes_by(call.method) else self.database.read
             reply = self._answered(await run(request.run), correlation_id)
             if request.mail is not None and self.mailer is not None:
@@ -182,7 +201,18 @@ class ApiDoor:
 class _Request:
     """One request on its way through a unit of work; the unit may be run again after a deadlock."""
 
-    __slots__ = ("call", "caller", "correlation_id", "endpoint", "key_hash", "mail", "prefix", "problem", "started")
+    __slots__ = (
+        "call",
+        "caller",
+        "correlation_id",
+        "endpoint",
+        "fetched",
+        "key_hash",
+        "mail",
+        "prefix",
+        "problem",
+        "started",
+    )
 
     def __init__(self, endpoint: Endpoint, call: Call, correlation_id: str, started: float, prefix: str) -> None:
         self.endpoint = endpoint
@@ -193,29 +223,36 @@ class _Request:
         self.key_hash = ""
         self.problem: Problem | None = None
         self.caller: KeyCaller | None = None
+        self.fetched: dict[str, Any] = {}
         self.mail: Mail | None = None
+
+    def look(self, connection: Connection) -> str:
+        """See who asks for what, and give the tenant's directory: before Entra is asked. Raises as `run` does."""
+        work = self._opened(connection)
+        self.endpoint.read(self.call)
+        self.call.require_entra()
+        connections.act_on_first(work)
+        directory_id = graph_links.require_connected(work).entra_tenant_id
+        assert directory_id is not None
+        return directory_id
 
     def run(self, connection: Connection) -> Reply | Problem:
         """Carry the request out; a refusal that is given back, not raised, is committed with what it counted."""
-        now = clock.now()
-        self.caller = auth.authenticate(connection, self.key_hash, now)
-        work = self._work(connection, self.caller, now)
-        auth.require_scope(self.caller, self.endpoint.scope)
-        if self.problem is not None:
-            raise self.problem
+        work = self._opened(connection)
+        assert self.caller is not None
         if not self.endpoint.writes_by(self.call.method):
-            return reply_of(self.endpoint.answer(work, self.call), self.call, self.prefix)
+            return self._read(self.endpoint.answer(work, self.call, **self.fetched))
         claim = replay.claim(work, self.caller, self.call, once=self.endpoint.once)
         if claim is not None and claim.reply is not None:
             log_replay(work, self.call, self.endpoint, claim.reply.status, clock.ticks() - self.started)
             return claim.reply
         try:
-            answer = self.endpoint.answer(work, self.call)
+            answer = self.endpoint.answer(work, self.call, **self.fetched)
         except WrongCode as refusal:
             if not refusal.counted:
                 raise
             return self._counted(work, claim, from_domain(refusal))
-        self.mail = answer.mail
+        self.mail = None if answer.mail is None else replace(answer.mail, tenant_id=work.tenant_id)
         reply = reply_of(answer, self.call, self.prefix)
         if claim is not None:
             claim.keep(work, reply)
@@ -224,6 +261,25 @@ class _Request:
         else:
             outbox.flush(work)
         return reply
+
+    def _opened(self, connection: Connection) -> Work:
+        """Open the unit of work of whoever asks. Raises Problem, Unauthenticated, Forbidden."""
+        now = clock.now()
+        self.caller = auth.authenticate(connection, self.key_hash, now)
+        auth.require_scope(self.caller, self.endpoint.scope)
+        if self.problem is not None:
+            raise self.problem
+        return self._work(connection, self.caller, now)
+
+    def _read(self, answer: Answer[Any]) -> Reply:
+        reply, lines = reply_of(answer, self.call, self.prefix), answer.body
+        if not isinstance(lines, Lines) or lines.following is None:
+            return reply
+        return replace(reply, more=More(lines.following, lambda connection, at: self._part(connection, lines, at)))
+
+    def _part(self, connection: Connection, lines: Lines, position: int) -> tuple[bytes, int | None]:
+        assert self.caller is not None
+        return lines.read(self._work(connection, self.caller, clock.now()), position)
 
     def _counted(self, work: Work, claim: Claim | None, problem: Problem) -> Problem:
         """Refuse a wrong code in the transaction that counts the try."""
@@ -300,6 +356,10 @@ def reply_of(answer: Answer[Any], call: Call, prefix: str) -> Reply:
         if tag in [each.strip().removeprefix("W/") for each in call.headers.get("if-none-match", "").split(",")]:
             return Reply(304, b"", headers)
         return Reply(answer.status, answer.body.data, {**headers, "content-type": answer.body.media_type})
+    if isinstance(answer.body, Lines):
+        saved = f'attachment; filename="{answer.body.file_name}"'
+        named = {"content-type": f"{answer.body.media_type}; charset=utf-8", "content-disposition": saved}
+        return Reply(answer.status, answer.body.first, {**headers, **named})
     if answer.body is None:
         return Reply(answer.status, b"", headers)
     return Reply(answer.status, orjson.dumps(answer.body), {**headers, "content-type": "application/json"})
@@ -360,11 +420,19 @@ def _correlation_id(headers: Mapping[str, str]) -> str:
     return correlation_id_of(map(headers.get, CORRELATION))
 
 
-async def _send(send: Send, reply: Reply, correlation_id: str, *, head: bool) -> None:
+async def _send(
+    send: Send, reply: Reply, correlation_id: str, *, head: bool, more: AsyncIterator[bytes] | None = None
+) -> None:
     # Answers hold personal values, some of them secrets: nobody on the way keeps them, unless it is said.
     named = {"x-request-id": correlation_id, "cache-control": "no-store", **reply.headers}
-    if reply.status not in (204, 304):
+    if reply.status not in (204, 304) and reply.more is None:
         named["content-length"] = str(len(reply.body))
     headers = [(name.lower().encode(), value.encode("latin-1", "replace")) for name, value in named.items()]
     await send({"type": "http.response.start", "status": reply.status, "headers": headers})
-    await send({"type": "http.response.body", "body": b"" if head else reply.body})
+    if more is None or reply.more is None or head:
+        await send({"type": "http.response.body", "body": b"" if head else reply.body})
+        return
+    await send({"type": "http.response.body", "body": reply.body, "more_body": True})
+    async for part in more:
+        await send({"type": "http.response.body", "body": part, "more_body": True})
+    await send({"type": "http.response.body", "body": b""})

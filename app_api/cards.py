@@ -1,6 +1,5 @@
 """Cards: what they show, composed when they are read, and the administrator's verbs on them."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -8,11 +7,10 @@ from app_api.bodies import Body, Id, Paging, Values, one_of
 from app_api.exchange import Answer, Call, Instant, Page, gone
 from app_api.lists import page_of
 from app_api.templates import FieldKind
-from app_core import administration, cards, cards_view, deletion, overviews, seats, templates
+from app_core import administration, cards, deletion, seats, shown_cards
 from app_core.cards import Origin
 from app_core.errors import NotFound
-from app_core.fields import directory_values
-from app_core.resource import attributes_of
+from app_core.shown_cards import ShownCard
 from app_core.work import Work
 
 CardOrigin = Annotated[str, one_of(*Origin)]
@@ -87,7 +85,7 @@ def find(work: Work, call: Call, query: CardList) -> Answer[Page[Card]]:
         template_id=query.template_id,
         state=query.state,
     )
-    known = {card.id: card for card in _shown(work, rows[: query.limit])}
+    known = {each.card.id: _shown(each) for each in shown_cards.compose(work, rows[: query.limit])}
     return page_of(query, rows, lambda row: known[row[0].id], lambda row: row[0].id)
 
 
@@ -126,38 +124,22 @@ def refresh(work: Work, call: Call) -> Answer[Card]:
 
 
 def _answer(work: Work, card: cards.Card, before: cards.Card | None = None) -> Answer[Card]:
-    (shown,) = _shown(work, [(card, seats.card_state(work, card.id))])
+    (shown,) = shown_cards.compose(work, [(card, seats.card_state(work, card.id))])
     changed = None if before is None else [name for name in VALUES if getattr(card, name) != getattr(before, name)]
-    return Answer(200, shown, card.id, changed, card.version)
+    return Answer(200, _shown(shown), card.id, changed, card.version)
 
 
 VALUES = ("overrides", "initial")
 
 
-def _shown(work: Work, rows: Sequence[tuple[cards.Card, str]]) -> list[Card]:
-    """Compose cards; whose they are and what the directory says is read for all of them at once."""
-    owners = overviews.people_of(work, list({card.person_id for card, _ in rows if card.person_id is not None}))
-    users = [person.directory_user_id for person in owners.values() if person.directory_user_id is not None]
-    said = {key: directory_values(attributes_of(document)) for key, document in cards.documents(work, users).items()}
-    looks = {key: templates.find(work, key) for key in {card.template_id for card, _ in rows}}
-    shown = []
-    for card, state in rows:
-        person = owners.get(card.person_id or "")
-        template = looks[card.template_id]
-        assert template is not None
-        directory = said.get(person.directory_user_id or "") if person is not None else None
-        composed = cards_view.compose(template, card, directory, person)
-        shown.append(_card(card, state, composed))
-    return shown
-
-
-def _card(card: cards.Card, state: str, composed: cards_view.ComposedCard) -> Card:
+def _shown(shown: ShownCard) -> Card:
+    card, composed = shown.card, shown.composed
     return Card(
         id=card.id,
         person_id=card.person_id,
         template_id=card.template_id,
         origin=card.origin,
-        state=state,
+        state=shown.state,
         pause_reason=card.pause_reason,
         slug=card.slug,
         fields=[

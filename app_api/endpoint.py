@@ -1,13 +1,13 @@
 """What answers one method of one path. What it reads and gives is said once: by the annotations of its function."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from functools import cached_property
 from inspect import getdoc
 from typing import Any, get_args, get_type_hints
 
 from app_api.bodies import Body, Nothing, Query, read_body, read_query
-from app_api.exchange import Answer, Call, Image
+from app_api.exchange import Answer, Call, Image, Lines
 from app_api.problems import Problem
 from app_core.api_keys import KeyScope
 from app_core.work import Work
@@ -43,6 +43,11 @@ class Endpoint:
     """Whether it looks at If-Match."""
     refusals: Collection[str] = ()
     """Codes of problems that it has besides those that all have."""
+    fetch: Callable[..., Awaitable[Any]] | None = None
+    """Asks the tenant's directory in Entra before the transaction begins; what it gives is `fetched` of `run`.
+
+    A function `fetch(entra, directory_id, call[, body][, query])`.
+    """
 
     @cached_property
     def hints(self) -> dict[str, Any]:
@@ -82,6 +87,11 @@ class Endpoint:
         """Whether it answers with an image."""
         return self.gives is Image
 
+    @property
+    def gives_lines(self) -> bool:
+        """Whether it answers with a text of any length."""
+        return self.gives is Lines
+
     def writes_by(self, method: str) -> bool:
         """Say whether a request needs a transaction."""
         return method != "GET" or self.writes
@@ -90,8 +100,12 @@ class Endpoint:
         """Say whether the provisioning log is told of a request."""
         return method != "GET" and self.logged
 
-    def answer(self, work: Work, call: Call) -> Answer[Any]:
+    def answer(self, work: Work, call: Call, **fetched: Any) -> Answer[Any]:
         """Read what was sent and carry it out. Raises Problem, DomainError."""
+        return self.run(work, call, **self.read(call), **fetched)
+
+    def read(self, call: Call) -> dict[str, Any]:
+        """Read what was sent. Raises Problem."""
         read: dict[str, Any] = {}
         query = read_query(self.query, call.query)
         if "query" in self.hints:
@@ -100,7 +114,7 @@ class Endpoint:
             body = call.body if self.body is None else read_body(self.body, call.body)
             if "body" in self.hints:
                 read["body"] = body
-        return self.run(work, call, **read)
+        return read
 
     def require_media_type(self, given: str) -> None:
         """Refuse a body of another kind; a JSON body need not say that it is one. Raises Problem."""

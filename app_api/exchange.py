@@ -1,6 +1,6 @@
 """One request as the endpoints see it, and their answer: plain values, no framework."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Generic, TypeVar
 from urllib.parse import unquote_plus
@@ -9,7 +9,8 @@ from pydantic import WithJsonSchema
 
 from app_api.problems import Problem, invalid_parameter
 from app_core.errors import Stale
-from app_core.ports import Mail
+from app_core.ports import EntraDirectory, Mail, require_entra
+from app_core.work import Work
 
 T = TypeVar("T")
 Instant = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time"})]
@@ -39,8 +40,12 @@ class Call:
     headers: Mapping[str, str]
     query: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
+    public_url: str = ""
+    """The address of this server, without this door's prefix."""
     can_mail: bool = False
     """Whether this server sends mail."""
+    entra: EntraDirectory | None = None
+    """The directories of customers; None where no Entra application is named."""
 
     @property
     def id(self) -> str:
@@ -51,6 +56,10 @@ class Call:
     def media_type(self) -> str:
         """What the body says it is, without parameters; empty when it says nothing."""
         return self.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+    def require_entra(self) -> EntraDirectory:
+        """Give the directories of customers. Raises NotPossible where no Entra application is named."""
+        return require_entra(self.entra)
 
     def require_version(self, version: int) -> None:
         """Refuse a change of a version that the client has not seen (RFC 9110 §13.1.1). Raises Stale."""
@@ -93,6 +102,18 @@ class Image:
     media_type: str
     data: bytes
     hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """A text to save, of any length: its first part, and how to read on from a position, each in a transaction."""
+
+    media_type: str
+    file_name: str
+    first: bytes
+    following: int | None
+    """The position to read on from; None: the first part is all."""
+    read: Callable[[Work, int], tuple[bytes, int | None]]
 
 
 def gone(target_id: str) -> Answer[None]:

@@ -33,7 +33,7 @@ class Job:
 def find(work: Work, call: Call, query: Paging) -> Answer[Page[Job]]:
     """List jobs, newest first."""
     rows = jobs.page(work, before=query.after or "~", limit=query.limit + 1)
-    return page_of(query, rows, _shown, lambda job: job.id)
+    return page_of(query, rows, shown, lambda job: job.id)
 
 
 def read(work: Work, call: Call) -> Answer[Job]:
@@ -41,10 +41,11 @@ def read(work: Work, call: Call) -> Answer[Job]:
     job = jobs.find(work, call.id)
     if job is None:
         raise NotFound("Job", call.id)
-    return Answer(200, _shown(job), job.id)
+    return Answer(200, shown(job), job.id)
 
 
-def _shown(job: jobs.Job) -> Job:
+def shown(job: jobs.Job) -> Job:
+    """Show a job."""
     return Job(
         id=job.id,
         kind=job.kind,

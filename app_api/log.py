@@ -112,7 +112,7 @@ def _place(error: dict[str, str], known: Known) -> str:
 
 def _asked_for(call: Call, endpoint: Endpoint) -> str | None:
     """Give the id that a request named, in a form that a log can hold."""
-    return masked_id(call.keys.get("login_id" if endpoint.kind == "Login" else "id"))
+    return masked_id(call.keys.get("login_id" if endpoint.kind == "Login" else "id", call.keys.get("object_id")))
 
 
 def _exchange(call: Call, endpoint: Endpoint, status: int, body: dict[str, Any] | None = None) -> dict[str, Any]:

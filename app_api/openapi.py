@@ -8,7 +8,9 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode
 
 from app_api.bodies import Body, Nothing
 from app_api.endpoint import JSON, WITH_BODY, Endpoint
+from app_api.exchange import Image, Lines
 from app_api.problems import MEDIA_TYPE, PROBLEMS
+from app_api.reconciliations import CSV, JSON_LINES
 from app_api.table import READ, TABLE
 from app_core.photos import FORMATS
 from app_core.resource import JsonObject
@@ -26,7 +28,8 @@ REFUSALS: dict[int, tuple[str, str]] = {
     414: ("UriTooLong", "The URL is longer than the operator allows."),
     415: ("UnsupportedMediaType", "The body is of another media type."),
     422: ("IdempotencyKeyReused", "The Idempotency-Key was sent with another request before."),
-    503: ("Busy", "Others kept changing the same; nothing was changed."),
+    502: ("BadGateway", "Microsoft Graph gave no answer that can be used; nothing was changed."),
+    503: ("Busy", "It cannot be done right now; nothing was changed."),
 }
 """Statuses of refusals, and the component that describes each."""
 HEADERS: dict[str, tuple[str, str]] = {
@@ -139,9 +142,11 @@ def _success(endpoint: Endpoint, of_type: dict[Any, JsonObject]) -> JsonObject:
         return _answer("Done.", [])
     if endpoint.gives_image:
         return {**_answer("The image.", ["ETag"]), "content": _images()}
+    if endpoint.gives_lines:
+        return {**_answer("A text to save.", []), "content": {kind: {"schema": TEXT} for kind in (CSV, JSON_LINES)}}
     headers = [
         *(["ETag"] if "version" in getattr(endpoint.gives, "__dataclass_fields__", ()) else []),
-        *(["Location"] if endpoint.status == 201 else []),
+        *(["Location"] if endpoint.status in (201, 202) else []),
     ]
     return {**_answer("Done.", headers), "content": {JSON: {"schema": of_type[endpoint.gives]}}}
 
@@ -156,6 +161,7 @@ def codes_of(route: str, method: str, endpoint: Endpoint) -> set[str]:
     codes |= {"busy"} if endpoint.writes_by(method) else set()
     codes |= {"idempotency-key-reused"} if method == "POST" else set()
     codes |= {"already-done"} if endpoint.once else set()
+    codes |= {"not-found", "not-possible", "graph", "graph-refused", "graph-unavailable"} if endpoint.fetch else set()
     codes |= {"too-large", "unsupported-media-type"} if method in WITH_BODY else set()
     return codes
 
@@ -230,7 +236,7 @@ def _schemas() -> tuple[JsonObject, dict[Any, JsonObject]]:
     """Give the components of all types that bodies and answers have, and the reference to each."""
     endpoints = [endpoint for methods in TABLE.values() for endpoint in methods.values()]
     bodies = {each.body for each in endpoints if each.body not in (None, Nothing)}
-    answers = {each.gives: None for each in endpoints if each.gives is not None and not each.gives_image}
+    answers = {each.gives: None for each in endpoints if each.gives not in (None, Image, Lines)}
     modes: list[tuple[Any, JsonSchemaMode]] = [
         *((each, "validation") for each in sorted(filter(None, bodies), key=_class_name)),
         *((each, "serialization") for each in answers),

@@ -186,7 +186,8 @@ def mail_start_code(work: Work, call: Call) -> Answer[Mailed]:
         raise NotPossible(f"'{person.display_name}' has no e-mail address. Show the code instead.")
     issued = activation.issue_code(work, call.id)
     answer = Answer(200, Mailed(call.id, issued.expires_at), call.id)
-    answer.mail = activation.letter(person.display_name, person.email, issued)
+    link = f"{call.public_url}/start?at={work.tenant_id}"
+    answer.mail = activation.letter(person.display_name, person.email, issued, link)
     return answer
 
 

@@ -1,11 +1,13 @@
 """Refusals as problem details (RFC 9457), and the one table from the code of a refusal to its status and title."""
 
 from collections.abc import Mapping
+from math import ceil
 from typing import Any
 
 import orjson
 
-from app_core.errors import DomainError, StillHolds
+from app_core import clock
+from app_core.errors import DomainError
 
 MEDIA_TYPE = "application/problem+json"
 PROBLEMS: Mapping[str, tuple[int, str]] = {
@@ -13,6 +15,9 @@ PROBLEMS: Mapping[str, tuple[int, str]] = {
     "busy": (503, "Too busy"),
     "conflict": (409, "The value is taken"),
     "forbidden": (403, "The API key may not do this"),
+    "graph": (502, "Microsoft Graph gave no answer that can be used"),
+    "graph-refused": (409, "Microsoft refuses"),
+    "graph-unavailable": (503, "Microsoft cannot be had right now"),
     "idempotency-key-reused": (422, "The Idempotency-Key belongs to another request"),
     "internal": (500, "The server failed"),
     "invalid": (400, "The request cannot be taken as it is"),
@@ -35,6 +40,8 @@ HEADERS: Mapping[int, Mapping[str, str]] = {
     401: {"WWW-Authenticate": 'Bearer realm="api"'},
     503: {"Retry-After": "5"},
 }
+PLAIN = frozenset({"still-holds", "team-has-logins", "graph", "graph-refused", "graph-unavailable"})
+"""Codes whose sentences name nothing personal but what the administrator must read: a team, a permission."""
 MOST_ERRORS = 50
 
 
@@ -69,8 +76,10 @@ def from_domain(error: DomainError) -> Problem:
     """Put a refusal of the core into this door's words; a code that is not in the table stands for its parent's."""
     codes = [kind.code for kind in type(error).__mro__ if issubclass(kind, DomainError)]
     problem = Problem(next(code for code in codes if code in PROBLEMS), error.sentence, **error.facts)
-    # Which team it is and what it holds is what the administrator must read.
-    problem.plain = isinstance(error, StillHolds)
+    problem.plain = problem.code in PLAIN
+    if "retry_at" in error.facts:
+        seconds = clock.seconds(error.facts["retry_at"]) - clock.milliseconds() / 1000
+        problem.headers["Retry-After"] = str(max(1, ceil(seconds)))
     return problem
 
 

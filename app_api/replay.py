@@ -4,6 +4,7 @@ The key is claimed in the transaction of the change, so two at once are one afte
 trace of its key: the request may be sent again.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import orjson
@@ -12,6 +13,7 @@ from app_api.exchange import Call
 from app_api.problems import Problem, invalid_parameter
 from app_core import idempotency
 from app_core.api_keys import KeyCaller
+from app_core.db import Connection
 from app_core.work import Work
 
 LONGEST = 255
@@ -24,6 +26,16 @@ class Reply:
     status: int
     body: bytes = b""
     headers: dict[str, str] = field(default_factory=dict)
+    more: "More | None" = None
+    """What goes out behind the body."""
+
+
+@dataclass(frozen=True, slots=True)
+class More:
+    """The rest of a long answer: from which position on, and how to read a part and the position behind it."""
+
+    position: int
+    read: Callable[[Connection, int], tuple[bytes, int | None]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from app_api import (
     activations,
     cards,
+    connection,
     events,
     groups,
     invitations,
@@ -10,6 +11,7 @@ from app_api import (
     logins,
     people,
     provisioning_log,
+    reconciliations,
     seats,
     settings,
     teams,
@@ -131,6 +133,58 @@ TABLE: dict[str, dict[str, Endpoint]] = {
     "/invitations/{id}": {
         "GET": Endpoint(invitations.read, READ, "read", "Invitation"),
         "DELETE": Endpoint(invitations.revoke, WRITE, "revoke", "Invitation", 204, refusals=("not-possible",)),
+    },
+    "/connection": {"GET": Endpoint(connection.read, READ, "read", "Connection", refusals=("not-found",))},
+    "/connection/consent": {
+        "POST": Endpoint(
+            connection.ask_for_consent,
+            ADMIN,
+            "ask for consent",
+            "Connection",
+            once=True,
+            refusals=("not-possible", "not-found"),
+        )
+    },
+    "/connection/disconnect": {
+        "POST": Endpoint(connection.disconnect, ADMIN, "disconnect", "Connection", refusals=("not-found",))
+    },
+    "/connection/sync": {
+        "POST": Endpoint(connection.sync, WRITE, "sync now", "Connection", 202, refusals=("not-possible", "not-found"))
+    },
+    "/connection/groups": {
+        "GET": Endpoint(connection.find_groups, READ, "find", "Group", fetch=connection.fetch_groups),
+        "POST": Endpoint(
+            connection.add_group,
+            ADMIN,
+            "add as team",
+            "Group",
+            201,
+            fetch=connection.fetch_group,
+        ),
+    },
+    "/connection/groups/{object_id}": {
+        "DELETE": Endpoint(connection.remove_group, ADMIN, "remove team", "Group", 204, refusals=("team-has-logins",))
+    },
+    "/connection/user-filter": {
+        "GET": Endpoint(connection.read_user_filter, READ, "read user filter", "Connection", refusals=("not-found",)),
+        "PUT": Endpoint(connection.choose, ADMIN, "choose users", "Connection", refusals=("not-found",)),
+    },
+    "/reconciliations": {
+        "GET": Endpoint(reconciliations.find, READ, "find", "Reconciliation", refusals=("not-found",)),
+        "POST": Endpoint(
+            reconciliations.ask,
+            ADMIN,
+            "reconcile",
+            "Reconciliation",
+            202,
+            refusals=("not-possible", "not-found"),
+        ),
+    },
+    "/reconciliations/{id}": {"GET": Endpoint(reconciliations.read, READ, "read", "Reconciliation")},
+    "/reconciliations/{id}/findings": {"GET": Endpoint(reconciliations.findings, READ, "find", "Finding")},
+    "/reconciliations/{id}/export": {"GET": Endpoint(reconciliations.export, READ, "export", "Finding")},
+    "/reconciliations/{id}/approve": {
+        "POST": Endpoint(reconciliations.approve, ADMIN, "approve", "Reconciliation", 202, refusals=("not-possible",))
     },
     "/jobs": {"GET": Endpoint(jobs.find, READ, "find", "Job")},
     "/jobs/{id}": {"GET": Endpoint(jobs.read, READ, "read", "Job")},

@@ -52,7 +52,7 @@ def as_described(answer: httpx.Response) -> None:
     if "content" not in response:
         assert b"" == answer.content, said
         return
-    media_type = answer.headers["content-type"]
+    media_type = answer.headers["content-type"].partition(";")[0]
     assert media_type in response["content"], said
     schema = response["content"][media_type]["schema"] if media_type.endswith("json") else {}
     if schema:

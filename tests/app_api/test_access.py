@@ -11,7 +11,10 @@ import httpx
 import pytest
 
 from app_api.table import TABLE
+from app_core import reconciliations
 from app_core.api_keys import KeyScope
+from app_core.db import Connection
+from app_core.reconciliations import Policy
 from tests.app_api.conftest import House, new_house
 from tests.app_api.held import (
     JSON,
@@ -31,11 +34,14 @@ from tests.app_api.held import (
     unique,
     walk,
 )
+from tests.processes import in_core
 
 if TYPE_CHECKING:
     from tests.conftest import Server
 
 ENDPOINTS = [(method, route) for route, methods in TABLE.items() for method in methods]
+NO_LISTS = ("/settings", "/connection", "/connection/groups", "/connection/user-filter")
+"""GET gives one thing, or what only a connected directory can tell (test_connection)."""
 NAMING_ONE = [(method, route) for method, route in ENDPOINTS if "{" in route]
 
 
@@ -59,6 +65,11 @@ class World:
             ok(api.put(f"people/{self.person['id']}/photo", content=PNG, headers={"Content-Type": "image/png"}), 204)
             ok(api.put(f"teams/{self.team['id']}/members/{self.person['id']}"), 204)
             [self.entry, *_] = items(api.get("provisioning-log"))
+            self.reconciliation = {"id": in_core(house.database_url, lambda it: it.write(self.reconcile))}
+
+    def reconcile(self, connection: Connection) -> str:
+        """Ask for a run, as only who has a directory can over the API."""
+        return reconciliations.ask(self.house.customer.work(connection), Policy.REPORT).id
 
     def path(self, route: str) -> str:
         """Fill a path of the table in with this tenant's ids."""
@@ -72,9 +83,11 @@ class World:
             "invitations": self.invitation,
             "provisioning-log": self.entry,
             "jobs": {"id": str(uuid.uuid4())},
+            "reconciliations": self.reconciliation,
         }
         one = ids.get(noun, {"id": ""})["id"]
         places = {"id": one, "login_id": self.login["id"], "person_id": self.person["id"]}
+        places["object_id"] = self.group["externalId"]
         return re.sub(r"\{(\w+)\}", lambda found: places[found[1]], route).lstrip("/")
 
     def body(self, method: str, route: str) -> JSON:
@@ -97,6 +110,9 @@ class World:
             ("POST", "/invitations"): {"template_id": self.template["id"]},
             ("POST", "/invitations/claim"): {"claim_token": "nothing", "display_name": "Nobody"},
             ("PATCH", "/settings"): {"invalid_phone": "flag"},
+            ("POST", "/connection/groups"): {"object_id": self.group["externalId"]},
+            ("PUT", "/connection/user-filter"): {"object_ids": []},
+            ("POST", "/reconciliations"): {"policy": "report"},
         }
         if (method, route) == ("PUT", "/people/{id}/photo"):
             return {"content": PNG, "headers": {"Content-Type": "image/png"}}
@@ -221,7 +237,7 @@ def test_lists_hold_nothing_of_another_tenant(world: World, other: World) -> Non
     theirs = {str(getattr(other, name)["id"]) for name in vars(other) if isinstance(getattr(other, name), dict)}
     with world.house.client() as api:
         for route, methods in TABLE.items():
-            if "GET" in methods and "{" not in route and route != "/settings":
+            if "GET" in methods and "{" not in route and route not in NO_LISTS:
                 found = {str(each["id"]) for each in walk(api, route.lstrip("/"), 200)}
                 assert set() == theirs & found, route
         assert [] == items(api.get("cards", params={"person_id": other.directory_person["id"]}))
