@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 
 from sqlalchemy.exc import DBAPIError
 
-from app_core import administration, api_keys, clock, connections, deletion, outbox, seats, tenants
+from app_core import administration, administrators, api_keys, clock, connections, deletion, outbox, seats, tenants
+from app_core.administrators import Account
 from app_core.api_keys import KeyScope
 from app_core.db import Connection, Database, is_sqlite, open_database, open_sqlite, sqlite_path
 from app_core.errors import DomainError, Invalid
@@ -20,7 +21,7 @@ from app_core.ids import new_correlation_id
 from app_core.migrations import upgrade
 from app_core.tenants import Tenant
 from app_core.work import Actor, Source, Work
-from runtime.settings import PREFIX, Settings, WrongSetting, load
+from runtime.settings import PREFIX, SIGN_IN_PATH, Settings, WrongSetting, load
 
 T = TypeVar("T")
 UNITS = {"h": 3600, "d": 86400, "y": 365 * 86400}
@@ -68,6 +69,10 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--database-url", help="instead of SCIM_SERVER_DATABASE_URL")
     serve.add_argument("--no-worker", action="store_true", help="leave background work to other processes")
     serve.set_defaults(run=_serve)
+
+    demo = commands.add_parser("demo", help="look around: a throw-away database and a simulated Entra that pushes")
+    demo.add_argument("--port", type=_port, default=8000, help="port to listen on (default %(default)s)")
+    demo.set_defaults(run=_demo)
 
     worker = commands.add_parser("worker", help="do the background work alone (PostgreSQL)")
     worker.add_argument("--database-url", help="instead of SCIM_SERVER_DATABASE_URL")
@@ -146,6 +151,15 @@ def _parser() -> argparse.ArgumentParser:
     revoke.add_argument("tenant", help="id or name of the tenant")
     revoke.add_argument("key_id", help="its id, as listed")
     revoke.set_defaults(run=_api_key_revoke)
+
+    admin = commands.add_parser("admin", help="who may use the console").add_subparsers(required=True, metavar="ACTION")
+    for name, (run, help_text) in ADMIN_ACTIONS.items():
+        action = _json(admin.add_parser(name, help=help_text))
+        if name != "list":
+            action.add_argument("email", help="the address; it is a label and where links are sent, and proves nobody")
+        of_all = "everybody" if name == "list" else "an operator of this server"
+        action.add_argument("--tenant", help=f"id or name of the tenant; without it: {of_all}")
+        action.set_defaults(run=run)
     return parser
 
 
@@ -153,6 +167,7 @@ def _graph_action(action: argparse.ArgumentParser, name: str) -> None:
     _json(action).add_argument("tenant", help="id or name of the tenant")
     if name == "connect":
         action.add_argument("--entra-tenant-id", required=True, metavar="ID", help="the directory's own id")
+        action.add_argument("--shared", action="store_true", help="also where another tenant is connected to it")
     if name == "groups":
         action.add_argument("--search", default="", help="the beginning of a word of the name")
         action.add_argument("--after", help="where to go on: `next` of the page before")
@@ -196,6 +211,12 @@ def _serve(settings: Settings, options: argparse.Namespace) -> int:
     return server.serve(settings, host=options.host, port=options.port, worker=not options.no_worker)
 
 
+def _demo(settings: Settings, options: argparse.Namespace) -> int:
+    from runtime.demo import demo
+
+    return demo(options.port)
+
+
 def _worker(settings: Settings, options: argparse.Namespace) -> int:
     from runtime import server
 
@@ -230,10 +251,10 @@ def _backup(settings: Settings, options: argparse.Namespace) -> None:
 
 
 def _graph(settings: Settings, options: argparse.Namespace) -> int:
-    from runtime import graph
+    from runtime import by_hand
 
     _upgrade(settings)
-    result = asyncio.run(graph.run(settings, options, lambda text: print(text, file=sys.stderr, flush=True)))
+    result = asyncio.run(by_hand.run(settings, options, lambda text: print(text, file=sys.stderr, flush=True)))
     items = result.get("items")
     rest = {name: value for name, value in result.items() if name != "items"}
     shown = items if isinstance(items, list) else [result]
@@ -419,8 +440,94 @@ def _api_key_revoke(settings: Settings, options: argparse.Namespace) -> None:
     _print(options, {"api_key_id": options.key_id, "revoked": True}, "The API key is no longer valid.")
 
 
+# Administrators -----------------------------------------------------------------------------------------------------
+
+
+def _admin_create(settings: Settings, options: argparse.Namespace) -> None:
+    def job(connection: Connection) -> tuple[Account, str]:
+        if options.tenant is None:
+            account = administrators.add_operator(connection, options.email)
+        else:
+            account = administrators.add(_work(connection, tenants.find(connection, options.tenant)), options.email)
+        return account, administrators.link_for(connection, account, clock.now())
+
+    _print_link(settings, options, *_in_transaction(settings, job))
+
+
+def _admin_link(settings: Settings, options: argparse.Namespace) -> None:
+    def job(connection: Connection) -> tuple[Account, str]:
+        account = _account(connection, options)
+        return account, administrators.link_for(connection, account, clock.now())
+
+    _print_link(settings, options, *_in_transaction(settings, job))
+
+
+def _print_link(settings: Settings, options: argparse.Namespace, account: Account, secret: str) -> None:
+    link, seconds = f"{_public_url(settings)}{SIGN_IN_PATH}{secret}", account.link_seconds
+    shown = {"admin_id": account.id, "kind": account.kind, "email": account.email, "tenant_id": account.tenant_id}
+    span = f"{seconds / 3600:.0f} hours" if seconds > 3600 else f"{seconds / 60:.0f} minutes"
+    _print(
+        options,
+        {**shown, "sign_in_link": link, "expires_in_seconds": int(seconds)},
+        f"{account.kind.capitalize()} {account.email} ({account.id}).\nSign-in link  {link}\n"
+        f"It is shown this once and signs in once, within {span}. `admin link` makes another.",
+    )
+
+
+def _admin_list(settings: Settings, options: argparse.Namespace) -> None:
+    def job(connection: Connection) -> list[dict[str, Any]]:
+        if options.tenant is not None:
+            return _administrators(connection, tenants.find(connection, options.tenant))
+        found = [{**each._asdict(), "tenant": None} for each in administrators.operators(connection)]
+        return [*found, *[row for each in tenants.all_of(connection) for row in _administrators(connection, each)]]
+
+    found = _reading(settings, job)
+    lines = [
+        f"{each['id']}  {each['kind']:13}  {each['email']}  {each['tenant'] or 'all tenants'}  "
+        f"last signed in {each['signed_in_at'] or 'never'}{'  Microsoft linked' if each['microsoft'] else ''}"
+        for each in found
+    ]
+    _print(options, found, "\n".join(lines) or "There is nobody yet: `admin create EMAIL` adds somebody.")
+
+
+def _administrators(connection: Connection, tenant: Tenant) -> list[dict[str, Any]]:
+    return [{**each._asdict(), "tenant": tenant.name} for each in administrators.list_of(_work(connection, tenant))]
+
+
+def _admin_revoke(settings: Settings, options: argparse.Namespace) -> None:
+    def job(connection: Connection) -> Account:
+        account = _account(connection, options)
+        if account.tenant_id is None:
+            administrators.remove_operator(connection, account.id, actor_id="cli")
+        else:
+            administrators.remove(_work(connection, tenants.find(connection, account.tenant_id)), account.id)
+        return account
+
+    gone = _in_transaction(settings, job)
+    shown = {"admin_id": gone.id, "email": gone.email, "tenant_id": gone.tenant_id, "revoked": True}
+    _print(options, shown, f"{gone.kind.capitalize()} {gone.email} cannot sign in any more; all sessions have ended.")
+
+
+def _account(connection: Connection, options: argparse.Namespace) -> Account:
+    if options.tenant is None:
+        return administrators.find_operator(connection, options.email)
+    return administrators.find_by_email(_work(connection, tenants.find(connection, options.tenant)), options.email)
+
+
+ADMIN_ACTIONS = {
+    "create": (_admin_create, "add an operator, or an administrator of a tenant, with a one-time sign-in link"),
+    "list": (_admin_list, "list who may use the console"),
+    "link": (_admin_link, "make another one-time sign-in link"),
+    "revoke": (_admin_revoke, "take somebody's access away at once: sessions and links end"),
+}
+
+
+def _public_url(settings: Settings) -> str:
+    return settings.public_url or "http://127.0.0.1:8000"
+
+
 def _scim_url(settings: Settings) -> str:
-    return f"{settings.public_url or 'http://127.0.0.1:8000'}/scim/v2"
+    return f"{_public_url(settings)}/scim/v2"
 
 
 def _in_transaction(settings: Settings, job: Callable[[Connection], T]) -> T:

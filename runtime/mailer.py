@@ -4,17 +4,21 @@ import asyncio
 import logging
 import smtplib
 import ssl
+from collections import deque
+from collections.abc import Callable
 from email.message import EmailMessage
 from email.utils import formatdate, make_msgid
 from urllib.parse import unquote, urlsplit
 
+from app_core import clock
 from app_core.errors import MailNotSent
-from app_core.ports import Mail
-from runtime.settings import Settings
+from app_core.ports import Letter, Mail
+from runtime.settings import Settings, is_loopback
 
 logger = logging.getLogger(__name__)
 SECONDS = 15.0
 PORTS = {"smtp": 587, "smtps": 465}
+KEPT = 50
 
 
 class SmtpMailer:
@@ -62,6 +66,31 @@ class SmtpMailer:
         return server
 
 
-def mailer_of(settings: Settings, public_url: str) -> SmtpMailer | None:
-    """Give the mailer of the settings; None where there is none."""
-    return None if settings.smtp_url is None else SmtpMailer(settings.smtp_url.get_secret_value(), public_url)
+class Drawer:
+    """Keeps letters where no mail server is set, for the console to show: for looking around on one's own machine.
+
+    They are in memory alone, the latest few, and gone with the process.
+    """
+
+    def __init__(self) -> None:
+        self.letters: deque[Letter] = deque(maxlen=KEPT)
+
+    async def send(self, mail: Mail) -> None:
+        """Put a letter into the drawer."""
+        self.letters.appendleft(Letter(mail, clock.now()))
+
+    def of_tenant(self, tenant_id: str) -> list[Letter]:
+        """Give the letters of a tenant, newest first."""
+        return [each for each in self.letters if each.mail.tenant_id == tenant_id]
+
+
+def mailer_of(settings: Settings, public_url: str) -> SmtpMailer | Drawer | None:
+    """Give the mailer of the settings; where there is none, a drawer on one's own machine, and elsewhere nothing."""
+    if settings.smtp_url is not None:
+        return SmtpMailer(settings.smtp_url.get_secret_value(), public_url)
+    return Drawer() if is_loopback(urlsplit(public_url).hostname or "") else None
+
+
+def letters_of(mailer: SmtpMailer | Drawer | None) -> Callable[[str], list[Letter]] | None:
+    """Give what reads a tenant's letters in the drawer, where there is one."""
+    return mailer.of_tenant if isinstance(mailer, Drawer) else None

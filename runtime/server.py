@@ -4,16 +4,17 @@ import asyncio
 import signal
 import socket
 from collections.abc import Callable
+from urllib.parse import urlsplit
 
 import uvicorn
 
-from app_core import tenants
+from app_core import administrators, tenants
 from app_core.db import SqliteDatabase, open_database
 from app_core.errors import Invalid
 from runtime import graph
 from runtime import logging as process_log
 from runtime.asgi import build_app
-from runtime.settings import Settings
+from runtime.settings import SIGN_IN_PATH, Settings, is_loopback
 from runtime.worker import background
 
 GRACE = 30
@@ -67,7 +68,8 @@ async def _serve(settings: Settings, host: str, listener: socket.socket, worker:
         if isinstance(database, SqliteDatabase):
             await database.optimize()
         known = await database.read(tenants.all_of)
-        _say(settings, public_url, bool(known))
+        link = await database.write(administrators.first_link)
+        _say(settings, public_url, bool(known), link)
         server = uvicorn.Server(
             uvicorn.Config(
                 build_app(database, settings, public_url, worker=worker),
@@ -107,23 +109,35 @@ async def _work(settings: Settings) -> int:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     print("The worker waits for work; SIGTERM ends it.", flush=True)
     try:
-        async with graph.opened(settings) as known, background(database, settings, known):
+        async with graph.opened(settings) as entra, background(database, settings, entra):
             await stop.wait()
     finally:
         await database.close()
     return 0
 
 
-def _say(settings: Settings, public_url: str, has_tenant: bool) -> None:
+def _unsent(public_url: str) -> str:
+    if is_loopback(urlsplit(public_url).hostname or ""):
+        return f"letters are kept in memory and shown at {public_url}/console/letters"
+    return "start codes and claim links are shown, not sent"
+
+
+def _say(settings: Settings, public_url: str, has_tenant: bool, link: str | None) -> None:
     """Tell whoever started this where everything is, and what to do next."""
     print(f"Tenant URL    {public_url}/scim/v2", flush=True)
     print(f"JSON API      {public_url}/api/v1", flush=True)
+    print(f"Console       {public_url}/console", flush=True)
     print(f"Health        {public_url}/health/ready", flush=True)
     where = settings.database_url if settings.database_url.startswith("sqlite") else "PostgreSQL"
     print(f"Database      {where}", flush=True)
+    if settings.smtp_url is None:
+        print(f"Mail          SCIM_SERVER_SMTP_URL is not set: {_unsent(public_url)}", flush=True)
     if has_tenant:
         print("Secret token  ./run token create TENANT   (makes another one; the old ones stay valid)", flush=True)
     else:
         print(
             "Next step     ./run tenant create NAME    (prints the Tenant URL and a secret token for Entra)", flush=True
         )
+    if link is not None:
+        print(f"Sign-in link  {public_url}{SIGN_IN_PATH}{link}", flush=True)
+        print("              (signs the first operator in, once, within 24 hours)", flush=True)

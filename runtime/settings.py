@@ -12,6 +12,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, Va
 
 PREFIX = "SCIM_SERVER_"
 MIN_SECRET = 8
+SIGN_IN_PATH = "/console/sign-in?link="
+"""Where a one-time link leads to, below our address; its secret follows."""
 GUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
 CLOUDS = {
     "graph.microsoft.com": ("login.microsoftonline.com", "login.microsoft.com", "login.windows.net"),
@@ -55,14 +57,15 @@ def _microsoft_url(value: str) -> str:
     parts = urlsplit(_http_url(value))
     if parts.username is not None:
         raise ValueError("expected an address without a user in it")
-    if parts.scheme == "http" and not _is_loopback(parts.hostname or ""):
+    if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
         raise ValueError("expected an https address; plain http is for simulators on a loopback address")
-    if parts.path.strip("/") and not _is_loopback(parts.hostname or ""):
+    if parts.path.strip("/") and not is_loopback(parts.hostname or ""):
         raise ValueError("expected the address of the host alone, without a version, directory or other path")
     return value.rstrip("/")
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Say whether a host is this machine alone."""
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -162,6 +165,11 @@ class Settings(BaseModel):
     smtp_url: Annotated[SecretStr, AfterValidator(_smtp_url)] | None = None
 
 
+def inherited(settings: Mapping[str, str]) -> dict[str, str]:
+    """Give the environment of a process that we start: ours, with these settings and none of ours."""
+    return {**{name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}, **settings}
+
+
 def load(environment: Mapping[str, str] | None = None, **overrides: str | None) -> Settings:
     """Read the settings; command-line options win. Raises WrongSetting."""
     environment = os.environ if environment is None else environment
@@ -193,7 +201,7 @@ def _contradictions(settings: Settings) -> list[str]:
     if logins and login not in logins and any(login in others for others in CLOUDS.values()):
         found.append(f"LOGIN_URL: expected https://{logins[0]}, the login of the cloud of {PREFIX}GRAPH_URL.")
     # Simulators give any names; in Entra each is a GUID, and a secret is not.
-    if not _is_loopback(login):
+    if not is_loopback(login):
         if settings.entra_client_id is not None and not GUID.fullmatch(settings.entra_client_id):
             found.append("ENTRA_CLIENT_ID: expected the 'Application (client) ID' of the app registration, a GUID.")
         if secret is not None and GUID.fullmatch(secret.get_secret_value()):

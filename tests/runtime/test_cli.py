@@ -64,6 +64,7 @@ COMMANDS = [
     ["tenant", "set"],
     ["tenant", "delete"],
     ["doctor"],
+    ["demo"],
     ["token"],
     ["token", "create"],
     ["token", "list"],
@@ -72,6 +73,11 @@ COMMANDS = [
     ["api-key", "create"],
     ["api-key", "list"],
     ["api-key", "revoke"],
+    ["admin"],
+    ["admin", "create"],
+    ["admin", "list"],
+    ["admin", "link"],
+    ["admin", "revoke"],
 ]
 SECRET = re.compile(r"scim_[A-Za-z0-9_-]{43}")
 
