@@ -11,11 +11,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from admin_console.app import Console
+from admin_console.ports import Ports
 from app_api.app import ApiDoor
 from app_api.exchange import Limits as ApiLimits
 from app_core.db import Database, Statement
-from runtime import graph
-from runtime.mailer import mailer_of
+from runtime.ask_self import AskSelf
+from runtime.graph import entra_of, sign_in_of
+from runtime.mailer import letters_of, mailer_of
 from runtime.settings import Settings
 from runtime.worker import background
 from scim_server.app import Door
@@ -29,14 +32,22 @@ def build_app(database: Database, settings: Settings, public_url: str, *, worker
     """Hang the doors in the frame. The application does not own the database: who opened it closes it."""
     door = Door(database, public_url, limits_of(settings))
     limits = ApiLimits(settings.max_body_bytes, settings.max_url_bytes)
-    api = ApiDoor(database, public_url, limits, mailer=mailer_of(settings, public_url))
+    mailer, entra = mailer_of(settings, public_url), entra_of(settings, public_url)
+    api = ApiDoor(database, public_url, limits, mailer=mailer, entra=entra)
+    sign_in = sign_in_of(settings)
+    console = Console(database, Ports(public_url, mailer, entra, sign_in, letters=letters_of(mailer)))
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with graph.opened(settings) as known, background(database, settings, known) if worker else nullcontext():
+        async with background(database, settings, entra) if worker else nullcontext():
             yield
         await door.close()
         await api.close()
+        await console.close()
+        if entra is not None:
+            await entra.close()
+        if sign_in is not None:
+            await sign_in.close()
 
     async def live(request: Request) -> Response:
         return JSONResponse({"status": "ok"})
@@ -49,8 +60,16 @@ def build_app(database: Database, settings: Settings, public_url: str, *, worker
             return JSONResponse({"status": "the database does not answer"}, 503)
         return JSONResponse({"status": "ok"})
 
-    routes = [*door.routes(), *api.routes(), Route("/health/live", live), Route("/health/ready", ready)]
-    return Starlette(routes=routes, lifespan=lifespan)
+    routes = [
+        *door.routes(),
+        *api.routes(),
+        *console.routes(),
+        Route("/health/live", live),
+        Route("/health/ready", ready),
+    ]
+    app = Starlette(routes=routes, lifespan=lifespan)
+    console.ports.ask_self = AskSelf(app, public_url)
+    return app
 
 
 def limits_of(settings: Settings) -> Limits:

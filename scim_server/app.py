@@ -32,9 +32,15 @@ WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 NOTE_USE_EVERY = 60.0
 _NO_SUCH_ID = ScimError(404, None, "No resource has an id with a NUL character.")
 CORRELATION = ("x-request-id", "client-request-id", "x-ms-client-request-id")
+OWN_TEST = "x-connection-test"
+"""Says that the console asks, as Entra does when an administrator tests the connection."""
 HEADERS = frozenset(
     name.encode()
-    for name in ("authorization", "content-type", "content-length", "if-match", "if-none-match", *CORRELATION)
+    for name in (
+        *("authorization", "content-type", "content-length", "if-match", "if-none-match"),
+        *CORRELATION,
+        OWN_TEST,
+    )
 )
 
 
@@ -150,7 +156,8 @@ class Door:
                 500, None, f"The server could not carry this out. Its operator finds more under {correlation_id}."
             )
             answer = await self._refuse(request, error)
-        self._note_use(request.caller)
+        if not _is_own_test(call, answer):
+            self._note_use(request.caller)
         return answer, correlation_id
 
     async def _read(
@@ -258,6 +265,14 @@ def find_methods(path: str) -> tuple[dict[str, Endpoint] | None, str]:
     if len(parts) == 2 and parts[1] != ".search":
         return TABLE.get(f"/{parts[0]}/{{key}}"), parts[1]
     return TABLE.get("".join([f"/{part}" for part in parts])), ""
+
+
+def _is_own_test(call: Call, answer: Answer) -> bool:
+    """Say whether our own console has tried a token, and has learnt nothing but that it is live.
+
+    That is no use: from the first one on Entra's assignments decide who is here (ADR 0019), and Entra has not come.
+    """
+    return OWN_TEST in call.headers and call.method == "GET" and b'"totalResults":0,' in answer.body
 
 
 def _answer(error: ScimError) -> Answer:

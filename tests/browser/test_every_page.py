@@ -1,0 +1,134 @@
+"""Every page that a link leads to: it is there, nothing complains, it fits, it can be read by everybody, and is light."""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.browser.conftest import MOST_BYTES, SHIFTS, Contoso, Reader, Windows, aside
+
+ID = re.compile(r"/[0-9a-f-]{20,}|/[A-Za-z0-9_-]{12,}")
+MOST_PAGES = 60
+ALIKE = 2
+"""How many pages of one form are looked at: /console/people/{id} twice."""
+LEFT_OUT = re.compile(r"/static/|\.vcf|\.svg|\.css|/export|/photo|microsoft|sign-out|\?(?!.*link=)")
+
+
+def links_of(reader: Reader) -> list[str]:
+    """Give the paths of this server that a page leads to."""
+    found = reader.page.eval_on_selector_all("a[href]", "all => all.map(each => each.href)")
+    here = urlsplit(reader.url).netloc
+    return [urlsplit(each).path for each in found if urlsplit(each).netloc == here and not LEFT_OUT.search(each)]
+
+
+def walk(reader: Reader, start: str) -> dict[str, int]:
+    """Follow the links from page to page; hold each page against the rules, and give what it weighs."""
+    weights: dict[str, int] = {}
+    seen: dict[str, int] = {}
+    waiting, known = deque([start]), {start}
+    while waiting and len(weights) < MOST_PAGES:
+        path = waiting.popleft()
+        form = ID.sub("/{id}", path)
+        seen[form] = seen.get(form, 0) + 1
+        if seen[form] > ALIKE:
+            continue
+        weights[path] = visit(reader, path)
+        for each in links_of(reader):
+            if each not in known:
+                known.add(each)
+                waiting.append(each)
+    return weights
+
+
+def visit(reader: Reader, path: str) -> int:
+    """Look at a page, and give the bytes that came for it, without images."""
+    sizes: list[int] = []
+
+    def weigh(request: Any) -> None:
+        if request.resource_type != "image":
+            sizes.append(request.sizes()["responseBodySize"])
+
+    reader.page.on("requestfinished", weigh)
+    answer = reader.page.goto(reader.url + path)
+    reader.page.remove_listener("requestfinished", weigh)
+    assert answer is not None
+    assert 200 == answer.status, path
+    reader.page.evaluate(SHIFTS)
+    reader.check()
+    assert 1 == reader.page.locator("h1").count(), path
+    assert 0.1 > reader.page.evaluate("() => window.shifted"), path
+    return sum(sizes)
+
+
+@pytest.mark.parametrize(("phone", "dark"), [(False, False), (True, True)], ids=["desk", "phone at night"])
+def test_every_page_of_the_console(window: Windows, signed_in: Any, *, phone: bool, dark: bool) -> None:
+    """From the overview on, as far as links lead."""
+    weights = walk(window(signed_in, phone=phone, dark=dark), "/console")
+
+    assert {each: weight for each, weight in weights.items() if weight > MOST_BYTES} == {}
+    assert {"/console/people", "/console/teams", "/console/templates", "/console/log", "/console/settings"} <= set(
+        weights
+    )
+
+
+def test_pages_work_without_scripts(window: Windows, signed_in: Any) -> None:
+    """The menu is there, and a form does what it says."""
+    reader = window(signed_in, scripts=False)
+    reader.open("/console/account")
+    reader.page.get_by_label("Dark").check()
+    reader.page.get_by_role("button", name="Apply").click()
+
+    assert "dark" == reader.page.locator("html").get_attribute("data-theme")
+    assert reader.page.get_by_role("link", name="People").is_visible()
+
+
+def test_a_link_signs_in_once(window: Windows, contoso: Contoso, signed_in: Any) -> None:
+    """Opened again it says so, and signs nobody in."""
+    reader = window()
+    reader.open(f"/console/sign-in?link={contoso.secrets.link}")
+
+    assert "was used" in reader.page.locator("main").inner_text()
+    reader.check()
+    reader.open("/console/people")
+    assert "/console/sign-in" in reader.page.url
+
+
+def test_a_stolen_cookie_does_nothing_after_the_sign_out(window: Windows, contoso: Contoso) -> None:
+    """The session ends at the server, not in the browser."""
+    reader = window(_another_session(window, contoso))
+    stolen = reader.state()
+    reader.open("/console")
+    reader.page.get_by_role("button", name="Sign out").click()
+    reader.page.wait_for_url("**/console/sign-in")
+
+    thief = window(stolen)
+    thief.open("/console/people")
+    assert "/console/sign-in" in thief.page.url
+
+
+def _another_session(window: Windows, contoso: Contoso) -> Any:
+    """Sign the administrator in by another link, made by the core."""
+    from app_core import clock, sessions
+    from app_core.db import Connection, open_database
+    from app_core.sessions import Kind, Subject
+
+    def make(connection: Connection) -> str:
+        subject = Subject(Kind.ADMINISTRATOR, contoso.secrets.tenant_id, contoso.secrets.administrator_id)
+        return sessions.new_link(connection, subject, clock.now())
+
+    async def run() -> str:
+        database = await open_database(contoso.database_url)
+        try:
+            return await database.write(make)
+        finally:
+            await database.close()
+
+    reader = window()
+    reader.open(f"/console/sign-in?link={aside(run())}")
+    reader.page.get_by_role("button", name="Sign in").click()
+    reader.page.wait_for_url("**/console")
+    return reader.state()
