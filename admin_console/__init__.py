@@ -7,6 +7,8 @@ request.py    a request as the pages see it
 forms.py      form fields → typed values, with a message beside the field
 guard.py      cookies, forgery tokens, the headers that forbid what the pages do not need
 render.py     Jinja: the environment, filters, one part of a page alone
+paging.py     lists by cursor; exports.py lists as files; charts.py what came in, as bars
+advice.py     what a reason of the log means, and what to do about it
 pages/        one module a noun: functions `(work, request) -> Answer`
 html/         the pages; `_*.html` are macros; static/ is sent as it is
 

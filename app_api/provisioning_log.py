@@ -51,7 +51,7 @@ class LogList(Paging):
 
     outcome: Literal["success", "skipped", "warning", "failure"] | None = None
     action: Word | None = None
-    source: Literal["scim", "graph", "admin", "system"] | None = None
+    source: Literal["scim", "graph", "admin", "member", "system"] | None = None
     target_id: Word | None = None
 
 

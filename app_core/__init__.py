@@ -16,6 +16,7 @@ Records       provisioning_log                  what came in and what came of it
               jobs                              what takes longer than a request
               idempotency                       what was answered to a request that may be sent again
 Lists         overviews                         joins of nouns, to look at
+              names, attention                  whom an id stands for; what waits for an administrator
 A unit        work                              connection + tenant + actor + instant + what happened
 Ground        db, clock, ids, texts, resource, credentials, errors, tables, migrations
 

@@ -427,10 +427,12 @@ def _why_none_left(counts: Counts) -> str:
 
 def _takes_seat(known: Known) -> tuple[Cause, ...]:
     live = [card for card, _ in known.cards if card.state == "active"]
-    causes = [Cause(f"{_named(known, card)} needs one.", None, "card", card.id) for card in live]
+    causes = [Cause(f"{_named(known, card)} needs one.", None, "card", card.id) for card in live[:MOST_NAMED]]
+    if len(live) > MOST_NAMED:
+        causes.append(Cause(f"So do {len(live) - MOST_NAMED} more cards."))
     if known.account is not None and known.account.state == "active":
         causes.append(Cause("The activated account needs one.", known.account.used_at))
-    return tuple(causes[:MOST_NAMED])
+    return tuple(causes)
 
 
 # Cards --------------------------------------------------------------------------------------------------------------
@@ -517,15 +519,21 @@ def _cards_not_held(known: Known) -> list[Fact]:
 
 
 def _no_card(known: Known, template_id: str) -> Fact:
-    leads = _leads(known, template_id)
+    says, causes = f"No card of '{known.names[template_id]}'.", _why_no_card(known, template_id)
+    return Fact("card", says, "plain", causes, None, "template", template_id)
+
+
+def _why_no_card(known: Known, template_id: str) -> tuple[Cause, ...]:
+    person, leads = known.person, _leads(known, template_id)
+    if person.origin == "manual" and person.directory_user_id is None:
+        return (Cause("Who is here by hand gets cards by invitation."),)
+    if not known.leading.get(template_id):
+        return _ways_in(known, template_id)
     if not leads:
-        why = (Cause("Not in any of its groups."), *_ways_in(known, template_id))
-        causes = why if known.leading.get(template_id) else why[1:]
-    elif known.person.active:
-        causes = (Cause("It is being issued: groups of many people get their cards step by step."), *leads)
-    else:
-        causes = (Cause("Not active: only active people get cards."), *leads)
-    return Fact("card", f"No card of '{known.names[template_id]}'.", "plain", causes, None, "template", template_id)
+        return (Cause("Not in any of its groups."), *_ways_in(known, template_id))
+    if not person.active:
+        return (Cause("Not active: only active people get cards."), *leads)
+    return (Cause("It is being issued: groups of many people get their cards step by step."), *leads)
 
 
 # Teams --------------------------------------------------------------------------------------------------------------

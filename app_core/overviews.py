@@ -207,7 +207,8 @@ ACTIVATED = exists(
 )
 NEEDS = {
     "problem": P.c.problems.is_not(None),
-    "seat": WAITING,
+    # Few wait, of however many: they are found by their seats.
+    "seat": P.c.id.in_(select(S.c.person_id).where(S.c.tenant_id == bindparam("tenant_id"), WAITING)),
     "activation": and_(P.c.active.is_(True), ~ACTIVATED),
 }
 """What of people somebody has to see to: a phone number that no card shows, a seat that they wait for, an account."""
@@ -220,9 +221,6 @@ def _people(state: str | None, origin: str | None, need: str | None, *, searched
         chosen = chosen.where(STATES[state])
     if origin is not None:
         chosen = chosen.where(P.c.origin == bindparam("origin", type_=KeyText))
-    if need == "seat":
-        # Few wait, of however many: they are found by their seats.
-        chosen = chosen.select_from(S.join(P, and_(P.c.tenant_id == S.c.tenant_id, P.c.id == S.c.person_id)))
     if need is not None:
         chosen = chosen.where(NEEDS[need])
     if searched:

@@ -196,6 +196,11 @@ MANUAL_MEMBERS = (
     .select_from(P.join(X, and_(X.c.tenant_id == P.c.tenant_id, X.c.person_id == P.c.id)))
     .where(P.c.tenant_id == tenant, X.c.team_id == bindparam("team_id"))
 )
+PEOPLE_OF_GROUP = Statement(
+    SYNCED_MEMBERS.where(M.c.tenant_id == tenant, M.c.user_id > bindparam("after", type_=KeyText))
+    .order_by(M.c.user_id)
+    .limit(bindparam("limit", type_=Integer()))
+)
 MEMBERS = {
     kind: Statement(
         chosen.where(P.c.id > bindparam("after", type_=KeyText))
@@ -299,14 +304,17 @@ def member_count(work: Work, team: Team) -> int:
 
 def members(work: Work, team: Team, *, after: str = "", limit: int = 50) -> list[Person]:
     """List the people of a team in the order of their ids, from behind `after`."""
-    if team.group_id is not None:
-        return people_of_group(work, team.group_id, after=after, limit=limit)
-    return [Person(*row) for row in work.rows(MEMBERS["manual"], team_id=team.id, after=after, limit=limit)]
+    kind = "manual" if team.group_id is None else "synced"
+    rows = work.rows(MEMBERS[kind], group_id=team.group_id, team_id=team.id, after=after, limit=limit)
+    return [Person(*row) for row in rows]
 
 
 def people_of_group(work: Work, group_id: str, *, after: str = "", limit: int = 50) -> list[Person]:
-    """List the people of a group, whether it is a team or not, in the order of their ids, from behind `after`."""
-    return [Person(*row) for row in work.rows(MEMBERS["synced"], group_id=group_id, after=after, limit=limit)]
+    """List the people of a group, team or not, in the order of its directory users' ids, from behind one of those.
+
+    That is the order of the memberships themselves, so a page of a group of 100,000 is read as quickly as any.
+    """
+    return [Person(*row) for row in work.rows(PEOPLE_OF_GROUP, group_id=group_id, after=after, limit=limit)]
 
 
 def those_in(work: Work, team: Team, person_ids: Sequence[str]) -> set[str]:

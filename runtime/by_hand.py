@@ -100,10 +100,14 @@ class ByHand:
                 return _result(job)
             say(f"{job.phase or 'waiting'} ({job.done} seen)")
             mine = await self.database.write(lambda connection: jobs.lease(connection, self.tenant.id, job_id))
-            if mine is not None:
-                await worker.carry_out(self.database, steps, mine)
-            else:
+            if mine is None:
                 await asyncio.sleep(1)
+                continue
+            await worker.carry_out(self.database, steps, mine)
+            job = await self._job(job_id)
+            if job is not None and job.state == "queued":
+                # It failed and rests. Whoever waits here is told; a worker goes on when the rest is over.
+                return {**_result(job), "state": "failed"}
 
     async def reconcile(self, say: Say, *, dry_run: bool = False, grace: float = GRACE_SECONDS) -> dict[str, Any]:
         """Hold the mirror against a complete listing of the directory, and repair what differs (G5)."""

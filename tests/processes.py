@@ -22,6 +22,7 @@ from app_core import clock, connections, provisioning_log, tenants
 from app_core.db import Connection, Database, open_database
 from app_core.work import Actor, Source, Work
 from tests.postgres import Postgres, free_port
+from tests.raw import sql
 
 ROOT = Path(__file__).resolve().parent.parent
 START_SECONDS = 60
@@ -157,6 +158,16 @@ def wait_for(done: Callable[[], bool], seconds: float = 30) -> None:
     while not done():
         assert time.monotonic() < deadline, f"not so after {seconds} s"
         time.sleep(0.05)
+
+
+def a_minute_passes(database_url: str, tenant_id: str) -> None:
+    """Let the leases run out that workers have of a tenant's jobs: those that were killed, and any that are slow."""
+    sql(
+        database_url,
+        "UPDATE job SET leased_until = ? WHERE tenant_id = ? AND leased_until IS NOT NULL",
+        clock.later(-1),
+        tenant_id,
+    )
 
 
 def command(database_url: str | None, /, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:

@@ -10,6 +10,7 @@ from admin_console.request import Request
 from app_core import administration, connections, entra_directory, graph_links, overviews, teams, templates
 from app_core.errors import DomainError, NotFound
 from app_core.overviews import GroupOverview
+from app_core.people import Person
 from app_core.ports import EntraGroup, EntraGroups, require_entra
 from app_core.work import Work
 
@@ -78,7 +79,7 @@ def show_list(work: Work, request: Request) -> Answer:
         view=HERE if found.groups is None else ENTRA,
         connected=found.connected,
         problem=found.problem,
-        back=paging.at(HOME, asked),
+        back=paging.at(HOME, asked) if any(asked.values()) else "",
     )
 
 
@@ -118,11 +119,16 @@ def show(work: Work, request: Request) -> Answer:
         group.display_name,
         place="groups",
         group=group,
-        members=cut(people, lambda person: person.id, path, asked),
+        members=cut(people, user_id_of, path, asked),
         templates=[template for template in found if template is not None],
         logins=overviews.login_counts(work, [group.team_id]).get(group.team_id, 0) if group.team_id else 0,
         back=path,
     )
+
+
+def user_id_of(person: Person) -> str:
+    """Give the cursor of a list of a group's people."""
+    return person.directory_user_id or ""
 
 
 def add(work: Work, request: Request) -> Answer:

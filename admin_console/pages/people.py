@@ -56,12 +56,14 @@ def show_list(work: Work, request: Request) -> Answer:
     chosen = {name: asked[name] or None for name in ("state", "origin", "need")}
     found = overviews.people(work, after=asked["after"], limit=ROWS + 1, q=asked["q"], **chosen)
     ids = [person.id for person in found]
+    accounts = activation.of_people(work, ids)
     return page(
         "people/list.html",
         "People",
         place="people",
         rows=cut(found, lambda person: person.id, HOME, asked),
-        accounts=activation.of_people(work, ids),
+        accounts=accounts,
+        choosable={each.id for each in found[:ROWS] if each.active and _state_of(accounts.get(each.id)) in NOT_YET},
         seats=overviews.seat_states(work, ids),
         counts=seats.counts(work),
         asked=asked,
@@ -285,8 +287,10 @@ def start_link(work: Work, request: Request) -> str:
 
 
 def show_sign_in_link(work: Work, request: Request) -> Answer:
-    """Make a link by which a person signs in once, to see and edit cards. Raises NotFound, NoAccount."""
+    """Make a link by which a person signs in once, to see and edit cards. Raises NotFound, NotPossible."""
     person = _required(work, request.id)
+    if not person.active:
+        raise NotPossible(f"'{person.display_name}' is not active, and cannot sign in.")
     secret = sessions.new_member_link(work, person.id)
     return page(
         "people/sign_in_link.html",

@@ -45,7 +45,7 @@ SETTINGS = (
         "Decides about groups that Entra pushes. Groups read by Microsoft Graph become teams only when you add them.",
         (
             Choice("all", "Every group", "Each group that Entra pushes is a team, and those that are here too."),
-            Choice("selected", "Only those I add", "A group is a team once you add it under Groups. No team goes."),
+            Choice("selected", "Only those I add", "A group is a team once you add it under Groups. Teams stay."),
         ),
     ),
     Setting(

@@ -1,8 +1,10 @@
 """Teams: members, and the logins that keep a team from being deleted (T1, T2, P4)."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from admin_console.endpoint import Answer, done, page
+from admin_console.pages.groups import user_id_of
 from admin_console.paging import ROWS, at, cut
 from admin_console.request import Request
 from app_core import deletion, overviews, people, teams, vault
@@ -14,7 +16,7 @@ from app_core.work import Work
 HOME = "/console/teams"
 LEFT_BEHIND = "left-behind"
 KINDS = (("", "All teams"), ("synced", "Synced"), ("manual", "Made by hand"), (LEFT_BEHIND, "Entra wants them gone"))
-MOST_FOUND = 10
+MOST_FOUND, MOST_LOGINS = 10, 25
 
 
 class Row(NamedTuple):
@@ -69,8 +71,8 @@ def show(work: Work, request: Request) -> Answer:
     team = _required(work, request.id)
     path = f"{HOME}/{team.id}"
     asked = {name: request.asked(name) for name in ("q", "after", "logins-after")}
-    members = teams.members(work, team, after=asked["after"], limit=ROWS + 1)
-    logins = vault.page(work, team.id, after=asked["logins-after"], limit=ROWS + 1)
+    members, cursor = _members(work, team, asked["after"])
+    logins = vault.page(work, team.id, after=asked["logins-after"], limit=MOST_LOGINS + 1)
     return page(
         "teams/team.html",
         team.name,
@@ -79,8 +81,8 @@ def show(work: Work, request: Request) -> Answer:
         group=None if team.group_id is None else overviews.group(work, team.group_id),
         member_count=teams.member_count(work, team),
         login_count=vault.count(work, team.id),
-        members=cut(members, lambda person: person.id, path, asked),
-        logins=cut(logins, lambda login: login.id, path, asked, name="logins-after"),
+        members=cut(members, cursor, path, asked),
+        logins=cut(logins, lambda login: login.id, path, asked, name="logins-after", most=MOST_LOGINS),
         q=asked["q"],
         found=_found(work, team, asked["q"]),
         most_found=MOST_FOUND,
@@ -93,6 +95,12 @@ def _required(work: Work, team_id: str) -> Team:
     if team is None:
         raise NotFound("Team", team_id)
     return team
+
+
+def _members(work: Work, team: Team, after: str) -> tuple[list[Person], Callable[[Person], str]]:
+    if team.group_id is not None:
+        return teams.people_of_group(work, team.group_id, after=after, limit=ROWS + 1), user_id_of
+    return teams.members(work, team, after=after, limit=ROWS + 1), lambda person: person.id
 
 
 def _found(work: Work, team: Team, q: str) -> list[Found]:

@@ -1,7 +1,7 @@
 """Card templates: how cards look, what they hold, and which groups lead to them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from admin_console import guard
@@ -190,6 +190,12 @@ SAMPLE = {
 def _sample(template: Template, company: str) -> CardView:
     """Compose a template's card for a sample person, by the way of all cards."""
     said = {**SAMPLE, "company": company}
+    # What the member types has no sample: its label says where it would be.
+    shown = [
+        field if field.synced or field.placeholder else replace(field, placeholder=field.label)
+        for field in template.fields
+    ]
+    template = template._replace(fields=tuple(shown))
     card = SampleCard(initial=cards_view.refilled(SampleCard(), said))
     composed = cards_view.compose(template, card, said, SamplePerson())
     return view_of(template, composed, company, photo=asset("sample.svg"), prompts=True)

@@ -49,6 +49,7 @@ document.addEventListener("htmx:beforeSwap", (event) => {
   const { xhr } = event.detail;
   if (xhr.status < 400) return;
   const alert = document.getElementById("alert");
+  document.getElementById("done")?.replaceChildren();
   event.detail.shouldSwap = true;
   event.detail.isError = false;
   event.detail.target = alert;
@@ -56,7 +57,7 @@ document.addEventListener("htmx:beforeSwap", (event) => {
 });
 
 document.addEventListener("htmx:afterSwap", (event) => {
-  if (event.detail.target.id === "alert") event.detail.target.scrollIntoView({ block: "nearest" });
+  if (event.detail.target?.id === "alert") event.detail.target.scrollIntoView({ block: "nearest" });
 });
 
 document.addEventListener("htmx:sendError", () => {

@@ -33,7 +33,7 @@ DEPARTMENTS = {
 OFFICES = (
     ("Berlin, 18/2111", "Invalidenstraße 112", "Berlin", "Berlin", "10115", "Germany", "+493023125", "de-DE"),
     ("München, 3. OG", "Sendlinger Straße 8", "München", "Bayern", "80331", "Germany", "+498912345", "de-DE"),
-    ("San Diego, 2nd floor", "9256 Towne Center Dr.", "San Diego", "CA", "92121", "United States", "+1858555", "en-US"),
+    ("San Diego, 2/102", "9256 Towne Center Dr.", "San Diego", "CA", "92121", "United States", "+18585550", "en-US"),
     ("Zürich", "Bahnhofstrasse 21", "Zürich", "ZH", "8001", "Switzerland", "+41443123", "de-CH"),
 )
 GROUPS = (

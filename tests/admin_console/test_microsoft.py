@@ -41,7 +41,7 @@ def site(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     with (
         simulated(folder) as entra,
         empty_database(database_url, folder) as url,
-        serving(url, folder, **entra.server_settings) as server,
+        serving(url, folder, worker=False, **entra.server_settings) as server,
     ):
         yield Site(server.url, url, entra)
 
@@ -205,7 +205,7 @@ def test_consent_connects_the_directory(company: Company, admin: Browser, there:
     assert f"Directory {there.id} Permissions User.Read.All granted Group.Read.All granted" in done
     assert "Next within a minute" in done
     assert [("connect", "success")] == [(each["action"], each["outcome"]) for each in company.log(action="connect")]
-    assert "has been used" in said(admin.get(returned, 409))
+    assert "the link was used" in said(admin.get(returned, 409))
     assert "Open 'Connect' again" in said(admin.get("/console/connection/finish", 400))
     admin.get("/console/setup/graph")
     assert "Open 'Connect' again" in said(admin.post("/console/connection/finish", 400))

@@ -110,6 +110,28 @@ def test_test_connection_asks_as_entra_and_explains(
     assert "waiting for Entra" in after
 
 
+def test_reading_is_a_use_whatever_it_calls_itself(server: Server, make_company: MakeCompany) -> None:
+    """Only a test that finds nobody leaves no trace."""
+    company = make_company()
+    company.hire()
+    with administrator(server.url, server.database_url, company.tenant_id) as admin:
+        admin.get("/console/setup")
+        made = admin.post("/console/setup/tokens", 200, label="Rotated", expires="")
+        headers = {"Authorization": f"Bearer {values(made)['new-secret']}", "X-Connection-Test": "1"}
+        tested = httpx.get(f"{server.url}/scim/v2/Users?filter=userName+eq+%22nobody%22", headers=headers)
+        assert 200 == tested.status_code
+        assert _is_unused(said(admin.get("/console/setup")), "Rotated")
+        assert 200 == httpx.get(f"{server.url}/scim/v2/Users", headers=headers).status_code
+        wait_for(lambda: not _is_unused(said(admin.get("/console/setup")), "Rotated"))
+
+
+def _is_unused(page: str, label: str) -> bool:
+    """Say whether a secret has never been used: its row says so, and that it never expires."""
+    row = page.partition(f"{label} ")[2].partition("Revoke")[0]
+    assert row.endswith("never ")
+    return row.count("never") == 2
+
+
 def test_a_server_that_cannot_reach_itself_says_so(database_url: str, tmp_path: Path) -> None:
     """A wrong public address is told from a wrong secret."""
     with (

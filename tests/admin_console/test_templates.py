@@ -43,7 +43,9 @@ def test_a_new_template_begins_with_what_most_cards_show(company: Company, admin
     made = company.get(f"templates/{where(opened).rpartition('/')[2]}")
 
     assert (name, 10) == (made["name"], len(made["fields"]))
-    assert {"email", "business_phone", "photo"} <= {field["source"] for field in made["fields"] if field["mode"] == "always"}
+    assert {"email", "business_phone", "photo"} <= {
+        field["source"] for field in made["fields"] if field["mode"] == "always"
+    }
     assert f"A template named '{name}' already exists." in said(refused)
 
 
@@ -64,9 +66,7 @@ def test_what_is_saved_is_on_all_cards_at_once(company: Company, admin: Browser)
     assert [("name", "Name"), ("pronouns", "Pronouns"), ("email", "Write to me")] == [
         (field["key"], field["label"]) for field in card["fields"]
     ]
-    assert [[], ["look", "fields"]] == [
-        entry["changed"] for entry in company.log(template["id"], action="update")[:2]
-    ]
+    assert [[], ["look", "fields"]] == [entry["changed"] for entry in company.log(template["id"], action="update")[:2]]
 
 
 def test_two_administrators_do_not_overwrite_each_other(company: Company, admin: Browser) -> None:
@@ -123,7 +123,11 @@ def test_the_preview_shows_what_is_typed_and_saves_nothing(company: Company, adm
     """It is composed as cards are; while what is typed cannot be saved it says why, and shows the last that could."""
     template = company.new_template(NAME, PHONE)
     path = f"/console/templates/{template['id']}/preview"
-    form = editor(admin, template) | {"headline": ["Brand new"], "on-pronouns": ["on"], "placeholder-pronouns": ["she/her"]}
+    form = editor(admin, template) | {
+        "headline": ["Brand new"],
+        "on-pronouns": ["on"],
+        "placeholder-pronouns": ["she/her"],
+    }
     shown = part(admin, path, "preview", form)
     wrong = part(admin, path, "preview", form | {"logo_url": ["http://example.com/logo.png"]})
     faint = part(admin, path, "preview", form | {"text_color": ["#eeeeee"]})
@@ -187,7 +191,9 @@ def test_no_group_leads_to_a_template_that_takes_nothing_from_the_directory(comp
     saved = said(admin.post(path, 400, group=[group["id"]]))
 
     assert "No field of this template is filled from the directory" in opened
-    assert all("has no synced field, so the directory would fill nothing of its cards" in each for each in (shown, saved))
+    assert all(
+        "has no synced field, so the directory would fill nothing of its cards" in each for each in (shown, saved)
+    )
     assert [] == company.get(f"templates/{template['id']}/assignments")["group_ids"]
 
 

@@ -102,7 +102,8 @@ def test_only_small_photos_of_common_formats_are_inside(media_type: str, size: i
     """Address books refuse the rest, and with it the contact."""
     photo = Photo(b"x" * size, "hash", media_type, 10, 10, NOW)
 
-    found = [line for line in written([{"key": "name", "mode": "always"}], {"display_name": "Ada"}, photo)]
+    found = written([{"key": "name", "mode": "always"}], {"display_name": "Ada"}, photo)
+
     assert there is any(line.startswith("PHOTO;ENCODING=b;TYPE=JPEG:eHh4") for line in found)
     assert there is any(line.startswith("PHOTO") for line in found)
 

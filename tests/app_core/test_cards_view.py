@@ -387,6 +387,6 @@ def test_a_composed_card_is_json_as_it_stands() -> None:
             }
         ],
         "incomplete": ["mobile"],
-        "problems": [{"key": "mobile", "reason": phone_problem("1")}],
+        "problems": [{"key": "mobile", "value": "1", "reason": phone_problem("1")}],
     } == orjson.loads(orjson.dumps(card))
     assert isinstance(card.fields[0], ComposedField)

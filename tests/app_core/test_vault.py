@@ -69,6 +69,24 @@ def test_a_login_moves(work: Work) -> None:
     assert "Team 'nowhere' was not found." == refusal.value.sentence
 
 
+def test_all_logins_of_a_team_move_at_once(work: Work) -> None:
+    """Each is told by itself; without any, and to the same team, nothing is."""
+    team, other = teams.create_manual(work, "Sales"), teams.create_manual(work, "Support")
+    logins = [vault.add(work, team.id, ciphertext=text) for text in ("c1", "c2")]
+    told(work)
+
+    assert 2 == vault.move_all(work, team.id, other.id)
+    assert ["login.moved"] * 2 == told(work)
+    assert [(login.id, 2, login.ciphertext) for login in logins] == [
+        (login.id, login.version, login.ciphertext) for login in vault.page(work, other.id)
+    ]
+    assert (0, 0) == (vault.move_all(work, team.id, other.id), vault.move_all(work, other.id, other.id))
+    assert [] == told(work)
+    with refused(work, NotFound):
+        vault.move_all(work, other.id, "nowhere")
+    assert 2 == vault.count(work, other.id)
+
+
 def test_what_is_not_there_is_not_found(work: Work, make_work: MakeWork) -> None:
     """No login without its team, and nothing of another tenant."""
     team = teams.create_manual(work, "Sales")

@@ -154,7 +154,8 @@ def test_p3_only_selected_groups_become_teams(make_company: MakeCompany) -> None
 
     assert ("Quiet", "synced", 1) == (team["name"], team["kind"], team["member_count"])
     assert {company.person(user)["id"]} == company.members(team)
-    assert [("team.created", team["id"])] == [(each["type"], each["subject"]["id"]) for each in company.news()]
+    told = [(each["type"], each["subject"]["id"]) for each in company.news()]
+    assert [("team.created", team["id"]), ("team.members_changed", team["id"])] == told
     assert team["id"] == company.call("POST", f"groups/{group['id']}/team", 201)["id"]
     assert [] == company.news()
     renamed = company.set_attribute(group, "displayName", "Loud")

@@ -39,6 +39,14 @@ def counts(joined: Joined) -> tuple[int, int]:
     return joined.read(look)
 
 
+def members(joined: Joined, object_id: str) -> set[str] | None:
+    return joined.read(lambda work: group_members(work, object_id))
+
+
+def group_id(joined: Joined, object_id: str) -> str | None:
+    return joined.read(lambda work: directory.group_by_object_id(work, object_id))
+
+
 # Where only we pull ---------------------------------------------------------------------------------------------------
 
 
@@ -49,15 +57,12 @@ def test_all_groups_are_mirrored_and_none_is_a_team(joined: Joined) -> None:
 
     joined.sync()
 
-    assert ({"anna", "bert"}, set()) == tuple(
-        joined.read(lambda work, key=key: group_members(work, key)) for key in (sales, empty)
-    )  # type: ignore[misc]
-    assert (None, None) == (joined.team("Sales"), joined.team("Nobody"))
+    assert ({"anna", "bert"}, set()) == (members(joined, sales), members(joined, empty))
     before = joined.events()
     joined.there.do("rename_group", group=sales, name="Sales EMEA")
     joined.there.do("remove_members", group=sales, members=[bert])
     joined.sync()
-    assert {"anna"} == joined.read(lambda work: group_members(work, sales))
+    assert {"anna"} == members(joined, sales)
     assert joined.team("Sales EMEA") is None
     joined.sync()
     assert before == joined.events()
@@ -71,7 +76,7 @@ def test_a_large_group_comes_in_slices(joined: Joined) -> None:
 
     joined.sync()
 
-    assert {f"p{at}" for at in range(23)} == joined.read(lambda work: group_members(work, sales))
+    assert {f"p{at}" for at in range(23)} == members(joined, sales)
     assert (23, 1) == counts(joined)
 
 
@@ -89,7 +94,7 @@ def test_remove_group_leaves_the_mirror(joined: Joined) -> None:
     joined.there.do("rename_group", group=sales, name="Sales EMEA")
     joined.sync()
 
-    assert {"anna", "bert"} == joined.read(lambda work: group_members(work, sales))
+    assert {"anna", "bert"} == members(joined, sales)
     assert (None, None) == (joined.team("Sales"), joined.team("Sales EMEA"))
     again = joined.do(lambda hand: hand.add(sales))
     assert added["group_id"] == again["group_id"]
@@ -125,8 +130,8 @@ def test_who_comes_in_the_middle_of_a_pull_is_not_lost(joined: Joined) -> None:
     stages = joined.do(stepping(happens))
 
     assert ["users", "groups", "arrivals", "arrivals", "scope", "managers", "photos", "photos"] == stages
-    assert {"anna", "late"} == joined.read(lambda work: group_members(work, sales))
-    assert {"late"} == joined.read(lambda work: group_members(work, tours))
+    assert {"anna", "late"} == members(joined, sales)
+    assert {"late"} == members(joined, tours)
     assert {"anna": None, "late": "anna"} == joined.read(managers)
     before = joined.events()
     joined.sync()
@@ -148,7 +153,7 @@ def test_who_goes_before_being_read_is_no_error(joined: Joined) -> None:
     gone: list[str] = []
     joined.do(stepping(happens))
 
-    assert {"anna"} == joined.read(lambda work: group_members(work, sales))
+    assert {"anna"} == members(joined, sales)
     assert (1, 1) == counts(joined)
 
 
@@ -162,9 +167,7 @@ def test_each_step_may_be_taken_twice(joined: Joined) -> None:
     joined.do(stepping(twice=True))
 
     assert (8, 5) == counts(joined)
-    assert [7 - at for at in range(5)] == [
-        len(joined.read(lambda work, key=key: group_members(work, key)) or ()) for key in groups
-    ]  # type: ignore[misc]
+    assert [7 - at for at in range(5)] == [len(members(joined, key) or ()) for key in groups]
     assert {f"p{at}": "boss" for at in range(7)} | {"boss": None} == joined.read(managers)
     assert 8 == joined.events("person.created")
     before = joined.events()
@@ -178,15 +181,15 @@ def test_a_restored_group_has_its_members_after_a_listing(joined: Joined) -> Non
     joined.sync()
     joined.there.do("delete", object=sales)
     joined.sync()
-    assert joined.read(lambda work: group_members(work, sales)) is None
+    assert members(joined, sales) is None
     joined.there.do("restore", object=sales)
 
     joined.sync()
 
-    assert set() == joined.read(lambda work: group_members(work, sales))
+    assert set() == members(joined, sales)
     assert 1 == len(joined.read(reconciliations.runs))
     joined.do(lambda hand: hand.reconcile(lambda text: None, grace=0))
-    assert {"anna"} == joined.read(lambda work: group_members(work, sales))
+    assert {"anna"} == members(joined, sales)
 
 
 def test_reconciliation_takes_unknown_groups_over(joined: Joined) -> None:
@@ -198,7 +201,7 @@ def test_reconciliation_takes_unknown_groups_over(joined: Joined) -> None:
     result = joined.do(lambda hand: hand.reconcile(lambda text: None, grace=0))
 
     assert [("group_unknown", "repaired")] == [(each["kind"], each["outcome"]) for each in result["items"]]
-    assert {"anna"} == joined.read(lambda work: group_members(work, sales))
+    assert {"anna"} == members(joined, sales)
     assert joined.team("Sales") is None
     assert [] == joined.do(lambda hand: hand.reconcile(lambda text: None, grace=0))["items"]
 
@@ -225,15 +228,12 @@ def test_a_customer_begins_to_push(joined: Joined, door: ServerProcess) -> None:
     joined.sync()
     team = joined.do(lambda hand: hand.add(added))["team_id"]
     joined.read(lambda work: vault.add(work, team, ciphertext="x"))
-    groups = {
-        key: joined.read(lambda work, key=key: directory.group_by_object_id(work, key))
-        for key in (added, assigned, other)
-    }  # type: ignore[misc]
+    groups = [group_id(joined, key) for key in (added, assigned, other)]
 
     push(joined, door, scope=[added, assigned])
 
     assert (3, 3) == counts(joined)
-    assert groups == {key: joined.read(lambda work, key=key: directory.group_by_object_id(work, key)) for key in groups}  # type: ignore[misc]
+    assert groups == [group_id(joined, key) for key in (added, assigned, other)]
     assert team == joined.read(lambda work: team_of(work, added))
     assert {"anna", "bert", "carl"} == joined.team("Added") == joined.team("Assigned")
     assert joined.team("Other") is None
@@ -261,7 +261,7 @@ def test_a_group_that_was_removed_stays_removed(joined: Joined, door: ServerProc
     joined.sync()
 
     assert joined.team("Sales") is None
-    assert {"anna", "bert"} == joined.read(lambda work: group_members(work, sales))
+    assert {"anna", "bert"} == members(joined, sales)
 
 
 def test_entra_finds_what_was_pulled(joined: Joined, door: ServerProcess) -> None:

@@ -717,7 +717,7 @@ def test_a_part_may_wait_by_itself(entra: Entra, clock: StillClock) -> None:
     """Asked once, a part that was not served is an answer with its own Retry-After, and nobody waits for it."""
 
     def judge(url: str, _: int) -> dict[str, Any]:
-        found = {
+        found: dict[str, dict[str, Any]] = {
             "/users/1": {"status": 429, "headers": {"retry-after": "40"}},
             "/users/2": {"status": 503},
             "/users/3": {"status": 404, "headers": {"Retry-After": "5"}},
