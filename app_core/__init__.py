@@ -11,6 +11,9 @@ Nouns         seats, cards, templates           who has a card, of what, and a s
               teams, people                     what logins belong to; the only "who" that products know
 Facts         directory, connections, tenants   the mirror, who may speak, for whom
               api_keys                          the same for the JSON API
+Graph         graph_links, reconciliations      how far a pull is; what a listing found to differ
+              user_filter, awaited              whose people come; who was named and is not here yet
+              directory_photos                  whose turn it is to be asked about
 Records       provisioning_log                  what came in and what came of it
               events, outbox                    what happened, told in order
               jobs                              what takes longer than a request

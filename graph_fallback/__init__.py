@@ -1,1 +1,1 @@
-"""The Microsoft Graph door: pulls renames, reconciles, searches. Nothing of it is built yet."""
+"""The Microsoft Graph door: pulls what has changed, reconciles, searches, asks for consent. Start at `pull.py`."""

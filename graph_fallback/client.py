@@ -152,8 +152,8 @@ class Part:
 
     @property
     def try_again(self) -> bool:
-        """Say whether it was only not served now."""
-        return self.status in TRY_AGAIN
+        """Say whether it was only not served now; a token that ran out in the middle is another with the next request."""
+        return self.status in TRY_AGAIN or self.status == 401
 
     @property
     def json(self) -> JsonObject:

@@ -79,7 +79,7 @@ def _path(turn: Due) -> str:
 
 def _judged(turn: Due, part: Part) -> Answer:
     """Say what the metadata of a photo mean (entra.md §8.12)."""
-    if part.try_again or part.status == 401:
+    if part.try_again:
         wait = PAUSE_SECONDS if part.wait is None else part.wait
         return Answer(turn, Kind.LATER, until=clock.later(wait))
     if part.status == 404:

@@ -155,7 +155,7 @@ class Settings(BaseModel):
     max_bulk_operations: Annotated[int, Field(ge=1, le=100_000)] = 1000
     pool_size: Annotated[int, Field(ge=1, le=1000)] = 16
 
-    # What seals secrets at rest; Microsoft Graph and the application that reads it; mail, which is not built yet.
+    # What seals secrets at rest; Microsoft Graph and the application that reads it; mail.
     secret_key: Annotated[SecretStr, AfterValidator(_secret_key)] | None = None
     graph_url: Annotated[str, AfterValidator(_microsoft_url)] = "https://graph.microsoft.com"
     login_url: Annotated[str, AfterValidator(_microsoft_url)] = "https://login.microsoftonline.com"

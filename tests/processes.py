@@ -104,7 +104,11 @@ def serving(
 
 @contextlib.contextmanager
 def working(database_url: str, folder: Path, **settings: str) -> Iterator[ServerProcess]:
-    """Start a worker by itself and wait until it works; whatever is left of it afterwards is killed."""
+    """Start who does the background work: on SQLite the server itself, else a worker; what is left of it is killed."""
+    if database_url.startswith("sqlite"):
+        with serving(database_url, folder, worker=True, **settings) as server:
+            yield server
+        return
     ready = "The worker waits for work"
     with _running(["worker"], "", database_url, folder, settings, lambda worker: ready in worker.output()) as worker:
         yield worker

@@ -30,7 +30,7 @@ class Told:
         self.logins: dict[str, str] = {}
         self.accounts: dict[str, str] = {}
         self.assigned: set[tuple[str, str]] = set()
-        self.gone: set[str] = set()
+        self.gone: set[tuple[str, str]] = set()
         self.counts: Counter[tuple[str, str]] = Counter()
         """How often what was told of whom: `(type, subject)`, and of people `(attribute, person)`."""
 

@@ -36,13 +36,11 @@ if (form && "createImageBitmap" in window) {
   };
 
   file.addEventListener("change", async () => {
-    const chosen = file.files[0];
-    // What was cropped is put into the field by us.
-    if (!chosen || chosen.name === "cropped.jpg") return;
+    picture = null;
     try {
-      picture = await createImageBitmap(chosen);
+      picture = await createImageBitmap(file.files[0]);
     } catch {
-      picture = null; // the server says what is wrong with it
+      // Nothing was chosen, or what is no picture: the server says what is wrong with it.
     }
     document.getElementById("crop").hidden = picture === null;
     if (!picture) return;

@@ -291,7 +291,8 @@ class House:
     def open(self) -> Iterator[None]:
         with contextlib.ExitStack() as everything:
             if self.apart:
-                self.server = everything.enter_context(serving(self.url, self.folder, **self.entra.server_settings))
+                known = self.entra.server_settings
+                self.server = everything.enter_context(serving(self.url, self.folder, worker=False, **known))
             for at in range(2 if self.apart else 1):
                 self.running.append(everything.enter_context(contextlib.ExitStack()))
                 self.workers.append(self.start(at))
@@ -299,14 +300,10 @@ class House:
 
     def start(self, at: int) -> ServerProcess:
         """Start a worker in a place; on SQLite it is the server."""
-        start = working if self.apart else serving
-        options: JSON = {} if self.apart else {"worker": True}
-        process = self.running[at].enter_context(
-            start(self.url, self.folder, **options, **self.entra.server_settings)  # type: ignore[operator]
-        )
+        process = self.running[at].enter_context(working(self.url, self.folder, **self.entra.server_settings))
         if not self.apart:
             self.server = process
-        return process  # type: ignore[no-any-return]
+        return process
 
     def kill_one(self) -> None:
         """Kill a worker as a power cut would, let a minute pass, and start another."""

@@ -5,7 +5,6 @@ Real processes: on SQLite `serve` with its worker, on PostgreSQL a worker by its
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from graph_fallback import reconcile
 from runtime import worker
 from runtime.by_hand import ByHand
 from tests.flows.test_pull import Joined, entra, graph_url, joined
-from tests.processes import ServerProcess, a_minute_passes, empty_database, new_customer, serving, wait_for, working
+from tests.processes import a_minute_passes, empty_database, new_customer, wait_for, working
 from tests.raw import sql
 from tests.simulator import Entra
 
@@ -92,23 +91,12 @@ def drifted(database_url: str, entra: Entra, tmp_path: Path) -> Iterator[Drifted
     entra.reset()
 
 
-@contextlib.contextmanager
-def at_work(drifted: Drifted, folder: Path) -> Iterator[ServerProcess]:
-    known = drifted.joined.entra.server_settings
-    if drifted.url.startswith("sqlite"):
-        with serving(drifted.url, folder, worker=True, **known) as process:
-            yield process
-    else:
-        with working(drifted.url, folder, **known) as process:
-            yield process
-
-
-def test_inv_06_killed_while_it_lists(drifted: Drifted, tmp_path: Path) -> None:
+def test_inv_06_killed_while_it_lists(drifted: Drifted, entra: Entra, tmp_path: Path) -> None:
     """What was listed by then proves nothing: the next worker lists anew, and repairs."""
     drifted.joined.entra.do("settings", list_page=20)
     drifted.joined.entra.do("fault", kind="slow", path=r"/users\?", seconds=0.2, count=None)
     run_id = drifted.ask()
-    with at_work(drifted, tmp_path) as process:
+    with working(drifted.url, tmp_path, **entra.server_settings) as process:
         wait_for(lambda: drifted.run(run_id).state == State.LISTING)
         process.kill()
     assert ([1] * PEOPLE, 0) == (drifted.versions(), drifted.told("person.updated"))
@@ -116,16 +104,16 @@ def test_inv_06_killed_while_it_lists(drifted: Drifted, tmp_path: Path) -> None:
     drifted.joined.entra.do("clear_faults")
     a_minute_passes(drifted.url, drifted.joined.customer.tenant_id)
 
-    with at_work(drifted, tmp_path):
+    with working(drifted.url, tmp_path, **entra.server_settings):
         wait_for(lambda: drifted.run(run_id).finished_at is not None, 60)
 
     drifted.check(run_id)
 
 
-def test_killed_while_it_repairs(drifted: Drifted, tmp_path: Path) -> None:
+def test_killed_while_it_repairs(drifted: Drifted, entra: Entra, tmp_path: Path) -> None:
     """What is repaired by then stays so, and is repaired and told no second time."""
     run_id = drifted.ask()
-    with at_work(drifted, tmp_path) as process:
+    with working(drifted.url, tmp_path, **entra.server_settings) as process:
         wait_for(lambda: drifted.told("person.updated") > 0)
         process.kill()
     repaired = drifted.told("person.updated")
@@ -133,7 +121,7 @@ def test_killed_while_it_repairs(drifted: Drifted, tmp_path: Path) -> None:
     assert repaired == sum(drifted.versions()) - PEOPLE
     a_minute_passes(drifted.url, drifted.joined.customer.tenant_id)
 
-    with at_work(drifted, tmp_path):
+    with working(drifted.url, tmp_path, **entra.server_settings):
         wait_for(lambda: drifted.run(run_id).finished_at is not None, 60)
 
     drifted.check(run_id)

@@ -721,15 +721,17 @@ def test_a_part_may_wait_by_itself(entra: Entra, clock: StillClock) -> None:
             "/users/1": {"status": 429, "headers": {"retry-after": "40"}},
             "/users/2": {"status": 503},
             "/users/3": {"status": 404, "headers": {"Retry-After": "5"}},
+            "/users/4": {"status": 401},
         }
         return found.get(url, {"status": 200, "body": {"url": url}})
 
     entra.graph = batching(judge)
 
-    parts = asking(entra, lambda client: client.batch_once([f"/users/{at}" for at in range(4)]), clock)
+    parts = asking(entra, lambda client: client.batch_once([f"/users/{at}" for at in range(5)]), clock)
 
-    assert [(200, None), (429, 40.0), (503, None), (404, None)] == [(part.status, part.wait) for part in parts]
-    assert [False, True, True, False] == [part.try_again for part in parts]
+    found = [(part.status, part.wait) for part in parts]
+    assert [(200, None), (429, 40.0), (503, None), (404, None), (401, None)] == found
+    assert [False, True, True, False, True] == [part.try_again for part in parts]
     assert ([], 1) == (clock.waits, len(entra.asked))
 
 
