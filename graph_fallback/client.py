@@ -152,7 +152,7 @@ class Part:
 
     @property
     def try_again(self) -> bool:
-        """Say whether it was only not served now; a token that ran out in the middle is another with the next request."""
+        """Say whether it was only not served now; after a 401 the next request has another token."""
         return self.status in TRY_AGAIN or self.status == 401
 
     @property

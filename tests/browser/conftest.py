@@ -14,11 +14,15 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 import httpx
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
 
+from app_core import clock, sessions
+from app_core.db import Connection, open_database
+from app_core.sessions import Kind, Subject
 from runtime import demo
 from runtime.demo import Play, Secrets
 from tests.postgres import running_postgres
@@ -100,6 +104,28 @@ class Contoso:
         """Let the simulated Entra push."""
         self.play(lambda play: play.push(cycle))
 
+    def person(self, name: str) -> dict[str, Any]:
+        """Give the person of a name, as the JSON API has them."""
+        (found,) = self.api("GET", f"people?search={quote(name)}")["items"]
+        return dict(found)
+
+    def core(self, job: Callable[[Connection], T]) -> T:
+        """Let the core do something beside the server."""
+
+        async def run() -> T:
+            database = await open_database(self.database_url)
+            try:
+                return await database.write(job)
+            finally:
+                await database.close()
+
+        return aside(run())
+
+    def link(self, subject: Subject | None = None) -> str:
+        """Make a link that signs somebody in: the administrator, if nobody is named."""
+        wanted = subject or Subject(Kind.ADMINISTRATOR, self.secrets.tenant_id, self.secrets.administrator_id)
+        return self.core(lambda connection: sessions.new_link(connection, wanted, clock.now()))
+
 
 @pytest.fixture(scope="session")
 def contoso(browser: Browser, database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Contoso]:
@@ -155,6 +181,16 @@ class Reader:
         assert 0 >= wide, f"{where} is {wide} pixels too wide"
         assert [] == self.complaints
 
+    def sign_in(self, link: str) -> None:
+        """Sign in to the console by a link."""
+        self.open(f"/console/sign-in?link={link}")
+        self.page.get_by_role("button", name="Sign in").click()
+        self.page.wait_for_url("**/console")
+
+    def yes(self) -> None:
+        """Confirm what the page asks."""
+        self.page.get_by_role("dialog").get_by_role("button", name="Yes").click()
+
     def state(self) -> Any:
         """Give the cookies, for another window of the same person."""
         return json.loads(json.dumps(self.context.storage_state()))
@@ -196,9 +232,7 @@ def window(browser: Browser, contoso: Contoso) -> Iterator[Windows]:
 def signed_in(browser: Browser, contoso: Contoso) -> Any:
     """The cookies of Contoso's administrator, who has used the printed link."""
     reader = Windows(browser, contoso.url)()
-    reader.open(f"/console/sign-in?link={contoso.secrets.link}")
-    reader.page.get_by_role("button", name="Sign in").click()
-    reader.page.wait_for_url("**/console")
+    reader.sign_in(contoso.secrets.link)
     state = reader.state()
     reader.context.close()
     return state

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.browser.conftest import MOST_BYTES, SHIFTS, Contoso, Reader, Windows, aside
+from tests.browser.conftest import MOST_BYTES, SHIFTS, Contoso, Reader, Windows
 
 ID = re.compile(r"/[0-9a-f-]{20,}|/[A-Za-z0-9_-]{12,}")
 MOST_PAGES = 60
@@ -99,36 +99,12 @@ def test_a_link_signs_in_once(window: Windows, contoso: Contoso, signed_in: Any)
 
 def test_a_stolen_cookie_does_nothing_after_the_sign_out(window: Windows, contoso: Contoso) -> None:
     """The session ends at the server, not in the browser."""
-    reader = window(_another_session(window, contoso))
+    reader = window()
+    reader.sign_in(contoso.link())
     stolen = reader.state()
-    reader.open("/console")
     reader.page.get_by_role("button", name="Sign out").click()
     reader.page.wait_for_url("**/console/sign-in")
 
     thief = window(stolen)
     thief.open("/console/people")
     assert "/console/sign-in" in thief.page.url
-
-
-def _another_session(window: Windows, contoso: Contoso) -> Any:
-    """Sign the administrator in by another link, made by the core."""
-    from app_core import clock, sessions
-    from app_core.db import Connection, open_database
-    from app_core.sessions import Kind, Subject
-
-    def make(connection: Connection) -> str:
-        subject = Subject(Kind.ADMINISTRATOR, contoso.secrets.tenant_id, contoso.secrets.administrator_id)
-        return sessions.new_link(connection, subject, clock.now())
-
-    async def run() -> str:
-        database = await open_database(contoso.database_url)
-        try:
-            return await database.write(make)
-        finally:
-            await database.close()
-
-    reader = window()
-    reader.open(f"/console/sign-in?link={aside(run())}")
-    reader.page.get_by_role("button", name="Sign in").click()
-    reader.page.wait_for_url("**/console")
-    return reader.state()
