@@ -356,6 +356,12 @@ MATCH_USER = Statement(
     .values(entra_object_id=bindparam("object_id"))
     .returning(U.c.id)
 )
+UNLINKED_NAMES = Statement(
+    select(U.c.user_name_key).where(*OF_USERS, U.c.entra_object_id.is_(None), among(U.c.user_name_key, "keys"))
+)
+HOLDER_OF_NAME = Statement(
+    select(U.c.id, U.c.entra_object_id).where(*OF_USERS, U.c.user_name_key == bindparam("user_name_key"))
+)
 USERS_BY_OBJECT_ID = Statement(
     select(U.c.entra_object_id, U.c.id).where(*OF_USERS, among(U.c.entra_object_id, "object_ids"))
 )
@@ -456,6 +462,18 @@ def match_user(work: Work, object_id: str, user_name: str) -> str | None:
     params = {"connection_id": work.connection_id, "object_id": object_id, "user_name_key": fold(user_name)}
     rows = work.rows(MATCH_USER, **params)
     return str(rows[0][0]) if rows else None
+
+
+def unlinked_names(work: Work, user_names: Iterable[str]) -> set[str]:
+    """Give those of some names, folded, that users have here of whom no Entra object id is known."""
+    rows = work.rows(UNLINKED_NAMES, connection_id=work.connection_id, keys=[fold(name) for name in user_names])
+    return {str(row[0]) for row in rows}
+
+
+def holder_of_name(work: Work, user_name: str) -> tuple[str, str | None] | None:
+    """Give who has a name, in whatever case: its id and its Entra object id, as far as that is known."""
+    row = work.row(HOLDER_OF_NAME, connection_id=work.connection_id, user_name_key=fold(user_name))
+    return None if row is None else (str(row[0]), row[1])
 
 
 def users_by_object_id(work: Work, object_ids: Sequence[str]) -> dict[str, str]:

@@ -238,9 +238,7 @@ PAGE = Statement(
 # For those who need something done ----------------------------------------------------------------------------------
 
 
-def enqueue(
-    work: Work, kind: str, slot: str, args: dict[str, Any], *, total: int = 0, at: Stamp | None = None
-) -> None:
+def enqueue(work: Work, kind: str, slot: str, args: dict[str, Any], *, total: int = 0, at: Stamp | None = None) -> None:
     """Ask for a job in this transaction; one that is unfinished in the same slot starts over instead.
 
     It is begun at once, or not before `at`.

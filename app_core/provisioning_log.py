@@ -122,6 +122,11 @@ def record(work: Work, entry: Entry) -> None:
     work.run(statement, **params)
 
 
+def record_many(work: Work, entries: Sequence[Entry]) -> None:
+    """Write entries down, in their order."""
+    work.run_many(INSERT, [entry_of(work, entry)[1] for entry in entries])
+
+
 def entry_of(work: Work, entry: Entry) -> tuple[Statement, Params]:
     """Give the write of an entry; a token that somebody put where it does not belong is masked in all of it."""
     return INSERT, {

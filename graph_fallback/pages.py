@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import parse_qs, quote, urlsplit
 
 from graph_fallback.client import DeltaExpired, GraphClient, JsonObject
 from graph_fallback.tokens import GraphError
@@ -64,6 +64,15 @@ def user_of(user_id: str) -> str:
 def memberships_of(user_id: str) -> str:
     """Give the path of the groups that a user is in directly, among other things that have members."""
     return f"/users/{quote(user_id, safe='')}/memberOf?$select=id&$top=999"
+
+
+def asks_for(link: str, path: str) -> bool:
+    """Say whether a link asks for all properties that a path of ours does."""
+    asked, wanted = (
+        {name for each in parse_qs(urlsplit(url).query).get("$select", []) for name in each.split(",")}
+        for url in (link, path)
+    )
+    return asked >= wanted
 
 
 def members_of(group_id: str) -> str:

@@ -211,9 +211,10 @@ async def _groups(step: Step) -> Take:
 
     def take(work: Work) -> Taken:
         bare = imports and later and _come_bare(work, groups)
-        tally = apply.apply_groups(work, groups, imports=imports)
+        members = apply.members_here(work, groups)
+        tally = apply.apply_groups(work, groups, imports=imports, members=members)
         if imports:
-            apply.expect_members(work, groups, [each.object_id for each in user_filter.chosen(work)])
+            apply.expect_members(work, groups, [each.object_id for each in user_filter.chosen(work)], members)
         return _page_taken(work, "groups", page, tally)._replace(later=later, anew=bare)
 
     return take
@@ -264,7 +265,8 @@ def _page_taken(work: Work, kind: str, page: Page, tally: Tally) -> Taken:
 
 
 def _starting_over(kind: str, expired: DeltaExpired) -> Take:
-    restart = expired.restart
+    # Where Graph wants to begin may have lost what we asked for, and each later round would lack it without a word.
+    restart = expired.restart if expired.restart and pages.asks_for(expired.restart, FIRST[kind]) else None
     return lambda work: _start_over(work, kind, restart)
 
 

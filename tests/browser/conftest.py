@@ -13,12 +13,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
-from urllib.parse import quote
+from typing import Any, ParamSpec, TypeVar
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
 
 from app_core import clock, sessions
 from app_core.db import Connection, open_database
@@ -30,6 +29,7 @@ from tests.processes import ServerProcess, serving
 from tests.simulator import Entra, simulated
 
 T = TypeVar("T")
+P = ParamSpec("P")
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = [
     *("--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking"),
@@ -41,6 +41,9 @@ SETTLED = "() => new Promise(done => requestAnimationFrame(() => requestAnimatio
 SHIFTS = """() => { window.shifted = 0; new PerformanceObserver(list => {
   for (const each of list.getEntries()) if (!each.hadRecentInput) window.shifted += each.value;
 }).observe({type: "layout-shift", buffered: true}); }"""
+WAIT = 20_000
+"""How long is waited for what a page is to show, in milliseconds: the machine may be busy with other tests."""
+expect.set_options(timeout=WAIT)
 MOST_BYTES = 100_000
 """What a page may weigh without its images: what comes over the wire."""
 
@@ -51,8 +54,10 @@ def database_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path_factory.mktemp('browser')}/scim-server.db"
         return
-    with running_postgres() as postgres, postgres.database() as url:
-        yield url
+    with running_postgres() as postgres:
+        database = postgres.database()
+        yield in_a_thread(database.__enter__)
+        in_a_thread(database.__exit__, None, None, None)
 
 
 @pytest.fixture(scope="session")
@@ -67,10 +72,15 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
-def aside(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine in a thread of its own: this one belongs to the browser's loop."""
+def in_a_thread(job: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
+    """Do what needs a loop of its own in a thread of its own: this one belongs to the browser's loop."""
     with ThreadPoolExecutor(1) as pool:
-        return pool.submit(asyncio.run, coroutine).result()
+        return pool.submit(job, *arguments, **named).result()
+
+
+def aside(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine beside the browser's loop."""
+    return in_a_thread(lambda: asyncio.run(coroutine))
 
 
 @dataclass(frozen=True)
@@ -106,8 +116,8 @@ class Contoso:
 
     def person(self, name: str) -> dict[str, Any]:
         """Give the person of a name, as the JSON API has them."""
-        (found,) = self.api("GET", f"people?search={quote(name)}")["items"]
-        return dict(found)
+        people = self.api("GET", "people?limit=200")["items"]
+        return next(dict(each) for each in people if each["display_name"] == name)
 
     def core(self, job: Callable[[Connection], T]) -> T:
         """Let the core do something beside the server."""
@@ -187,6 +197,18 @@ class Reader:
         self.page.get_by_role("button", name="Sign in").click()
         self.page.wait_for_url("**/console")
 
+    def connect_graph(self) -> None:
+        """Consent at the simulated Microsoft; the first sync comes within a minute."""
+        self.page.get_by_role("link", name="Connect Microsoft Graph").click()
+        self.page.get_by_role("button", name="Lea Winter").click()
+        expect(self.page.get_by_role("button", name="Sync now")).to_be_visible()
+
+    def disconnect_graph(self) -> None:
+        """Let the directory go."""
+        self.page.get_by_role("button", name="Disconnect").click()
+        self.yes()
+        expect(self.page.get_by_role("link", name="Connect Microsoft Graph")).to_be_visible()
+
     def yes(self) -> None:
         """Confirm what the page asks."""
         self.page.get_by_role("dialog").get_by_role("button", name="Yes").click()
@@ -214,7 +236,7 @@ class Windows:
             locale="en-GB",
             reduced_motion="reduce",
         )
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(WAIT)
         self.opened.append(context)
         return Reader(context, self.url)
 

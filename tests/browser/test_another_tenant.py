@@ -24,7 +24,7 @@ TABLES = METADATA.tables
 KEEPERS = {
     "tokens": ("scim_token", "id"),
     "groups": ("directory_group", "id"),
-    "teams": ("team", "id"),
+    "teams": ("login", "team_id"),
     "templates": ("template", "id"),
     "cards": ("card", "id"),
     "log": ("provisioning_log", "id"),
@@ -140,14 +140,16 @@ def is_at_rest(contoso: Contoso) -> bool:
     return not contoso.core(lambda connection: connection.rows(waiting, {}))
 
 
-def test_what_is_contosos_is_not_there_for_another_tenant(contoso: Contoso, fabrikam: Reader) -> None:
+def test_what_is_contosos_is_not_there_for_another_tenant(contoso: Contoso, fabrikam: Reader, admin: Reader) -> None:
     """By every path and method of the console that names something; nothing of Contoso changes."""
     contoso.core(lambda connection: plant_run(connection, contoso))
     wait_for(lambda: is_at_rest(contoso))
     before = held_by(contoso)
+    theirs = [path for method, path in addressed(contoso) if method == "GET" and not path.endswith("/photo")]
+    assert [] == [path for path in theirs if send(admin, "GET", path).status == 404]
     answers = {(method, path): send(fabrikam, method, path).status for method, path in addressed(contoso)}
 
-    assert 60 < len(answers)
+    assert len(NAMED) == len(answers)
     assert {asked: status for asked, status in answers.items() if status != 404} == {}
     assert before == held_by(contoso)
 

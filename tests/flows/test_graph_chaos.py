@@ -149,8 +149,8 @@ class Changes:
 
     # What can happen
 
-    def hire(self) -> None:
-        user, alias = self.new_id(), f"p{self.new()}"
+    def hire(self, alias: str = "") -> None:
+        user, alias = self.new_id(), alias or f"p{self.new()}"
         self.live[user] = alias
         name = f"{alias}@{self.there.domain}"
         self.do(
@@ -166,6 +166,20 @@ class Changes:
         )
         if self.groups:
             self.join(user)
+
+    def hire_again(self) -> None:
+        """Hire somebody under the name of one who is deleted, who gave it free."""
+        free = sorted(set(self.deleted.values()) - set(self.live.values()))
+        if free:
+            self.hire(self.random.choice(free))
+
+    def swap_names(self) -> None:
+        one, two = self.random.sample(sorted(self.live), 2)
+        self.live[one], self.live[two] = self.live[two], self.live[one]
+        names = {each: f"{self.live[each]}@{self.there.domain}" for each in (one, two)}
+        self.do("rename_user", user=one, name=f"p{self.new()}@{self.there.domain}")
+        self.do("rename_user", user=two, name=names[two])
+        self.do("rename_user", user=one, name=names[one])
 
     def rename_user(self) -> None:
         user, alias = self.someone(), f"p{self.new()}"
@@ -229,8 +243,10 @@ class Changes:
         self.do("delete", object=user)
 
     def restore(self) -> None:
-        if self.deleted:
-            user = self.random.choice(sorted(self.deleted))
+        taken = set(self.live.values())
+        free = [user for user, alias in self.deleted.items() if alias not in taken]
+        if free:
+            user = self.random.choice(sorted(free))
             self.live[user] = self.deleted.pop(user)
             self.do("restore", object=user)
 
@@ -249,8 +265,10 @@ ACTS: Mapping[Callable[[Changes], None], int] = {
     Changes.join: 18,
     Changes.leave: 12,
     Changes.rename_group: 8,
-    Changes.rename_user: 4,
+    Changes.rename_user: 3,
+    Changes.swap_names: 3,
     Changes.hire: 8,
+    Changes.hire_again: 3,
     Changes.delete: 6,
     Changes.restore: 4,
     Changes.purge: 3,
@@ -306,7 +324,11 @@ class House:
         return process
 
     def kill_one(self) -> None:
-        """Kill a worker as a power cut would, let a minute pass, and start another."""
+        """Kill a worker at work as a power cut would, let a minute pass, and start another."""
+        time.sleep(self.random.random() * 1.5)
+        if not any(row[0] == "running" for row in self.jobs()):
+            self.ask()
+            wait_for(self.at_work, 60)
         at = self.random.randrange(len(self.workers))
         self.workers[at].kill()
         self.interrupted += any(row[0] == "running" for row in self.jobs())
@@ -422,7 +444,6 @@ def test_nothing_is_lost_and_nothing_doubled(database_url: str, entra: Entra, tm
             t0 = time.monotonic()
             for turn in range(KILLS):
                 house.work(turn, changes=6)
-                time.sleep(house.random.random() * 1.5)
                 house.kill_one()
                 if turn % 2:
                     house.wait_a_while()

@@ -290,7 +290,8 @@ def pulls(scene: Scene) -> None:
     there.group("Sales", *people)
     scene.entra.do("settings", delta_page=2, list_page=2, token_padding=40)
     for fault in FAULTS:
-        there.do("change_user", user=people[0], jobTitle=f"{PERSONAL['title']} {time.monotonic()}")
+        for person in people:  # more than one page holds: the faults of a next page need one
+            there.do("change_user", user=person, jobTitle=f"{PERSONAL['title']} {time.monotonic()}")
         scene.entra.do("fault", path="/delta", **fault)
         scene.pulled(graph_links.ask_for_pull)
         scene.entra.do("clear_faults")

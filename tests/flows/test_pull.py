@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import pytest
 from sqlalchemy import bindparam, select, update
 
-from app_core import directory, graph_links, jobs, migrations, tenants, vault
+from app_core import directory, graph_links, jobs, migrations, people, tenants, vault
 from app_core.connections import TOKEN
 from app_core.db import Connection, Statement, open_database
 from app_core.errors import TeamHasLogins
@@ -284,6 +284,35 @@ def test_an_expired_link_begins_a_full_round(joined: Joined) -> None:
     assert "Anna B" == joined.user(anna)["displayName"]  # type: ignore[index]
 
 
+def test_a_round_begun_anew_in_the_middle_asks_for_everything(joined: Joined) -> None:
+    """Where Graph says to begin may lack our properties: then disabling somebody would never arrive again (410, G7)."""
+    anna = joined.there.user("anna", displayName="Anna A", department="Sales", accountEnabled=True)
+    joined.there.user("bert", displayName="Bert B")
+    joined.entra.do("settings", delta_page=1)
+    joined.entra.do("fault", kind="gone", path="/users/delta", when="skiptoken")
+
+    assert "done" == joined.sync()["state"]
+
+    assert "Sales" in str(joined.user(anna))
+    joined.there.do("change_user", user=anna, accountEnabled=False)
+    joined.sync()
+    assert joined.user(anna)["active"] is False  # type: ignore[index]
+
+
+def test_a_link_to_another_host_is_not_remembered(joined: Joined) -> None:
+    """A page that names one is refused, and the next pull asks Graph for it again."""
+    joined.entra.do("settings", delta_page=1)
+    people = [joined.there.user(f"p{at}", displayName=f"P {at}") for at in range(3)]
+    joined.entra.do("fault", kind="foreign_link", path="/users/delta", skip=1)
+
+    refused = joined.sync()
+
+    assert "failed" == refused["state"]
+    assert "another host" in refused["error"]
+    assert "done" == joined.sync()["state"]
+    assert all(joined.user(each) is not None for each in people)
+
+
 def test_a_refusal_quarantines(joined: Joined) -> None:
     """Consent that was taken back is said on the connection, in words that say what to do (G1)."""
     joined.there.do("revoke_consent", client_id=joined.entra.client_id)
@@ -315,3 +344,28 @@ def test_each_hourly_slot_is_asked_for_once(joined: Joined) -> None:
     assert first >= 1
     assert 0 == second
     assert joined.read(lambda work: jobs.unfinished(work, graph_links.pull_slot(work))) is not None
+
+
+def test_a_name_goes_to_who_has_it_in_entra(joined: Joined) -> None:
+    """Somebody new has the name of one who is deleted, and two have swapped theirs: each is called as in Entra (G7)."""
+    old, one, two = (joined.there.user(name, displayName=name) for name in ("anna", "one", "two"))
+    names = [f"{name}@{joined.there.domain}" for name in ("anna", "one", "two")]
+    joined.sync()
+    joined.there.do("delete", object=old)
+    new = joined.there.user("anna", displayName="Another Anna")
+    joined.there.do("change_user", user=one, userPrincipalName=f"aside@{joined.there.domain}")
+    joined.there.do("change_user", user=two, userPrincipalName=names[1])
+    joined.there.do("change_user", user=one, userPrincipalName=names[2])
+
+    joined.sync()
+
+    assert [names[0], names[2], names[1]] == [joined.user(each)["userName"] for each in (new, one, two)]  # type: ignore[index]
+    assert (False, True) == (joined.user(old)["active"], joined.user(new)["active"])  # type: ignore[index]
+    assert f"{old.replace('-', '')}{names[0]}" == joined.user(old)["userName"]  # type: ignore[index]
+    # The person keeps the address by which it signed in (P5).
+    signs_in = joined.read(lambda work: [person.sign_in for person in people.page(work) if not person.active])
+    assert [names[0]] == signs_in
+    joined.there.do("change_user", user=new, userPrincipalName=f"second@{joined.there.domain}")
+    joined.there.do("restore", object=old)
+    joined.sync()
+    assert (names[0], True) == (joined.user(old)["userName"], joined.user(old)["active"])  # type: ignore[index]

@@ -250,6 +250,21 @@ def test_a_page_with_a_foreign_link_is_not_handed_out(entra: Entra, name: str) -
         asking(entra, lambda client: pages.delta_page(client, USERS_DELTA))
 
 
+@pytest.mark.parametrize(
+    ("link", "all_of_it"),
+    [
+        (f"https://graph/v1.0{USERS_DELTA}", True),
+        (f"https://graph/v1.0{USERS_DELTA}&$deltatoken=", True),
+        (f"https://graph/v1.0{USERS_DELTA.replace('$', '%24').replace(',', '%2C')},aboutMe", True),
+        (f"https://graph/v1.0{USERS_DELTA.removesuffix(',manager')}", False),
+        ("https://graph/v1.0/users/delta?$deltatoken=", False),
+    ],
+)
+def test_what_a_link_asks_for(link: str, all_of_it: bool) -> None:
+    """A link that lacks one of our properties, or names none, is no beginning of ours."""
+    assert all_of_it == pages.asks_for(link, USERS_DELTA)
+
+
 def test_a_list_is_complete_or_refused(entra: Entra) -> None:
     """Whatever the pages hold: all of it in order, or an error. Never a part without an error."""
 

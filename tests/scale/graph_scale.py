@@ -13,7 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from app_core import graph_links, migrations, outbox
 from app_core.work import Work
@@ -40,7 +40,7 @@ class Scale:
         migrations.upgrade(url)
         self.joined = Joined(url, entra, entra.tenant(), new_customer(url))
         self.tenant_id = self.joined.customer.tenant_id
-        self.peak = 0.0
+        self.peak = self.own = 0.0
         self.cpu = 0.0
 
     def worker(self) -> contextlib.AbstractContextManager[ServerProcess]:
@@ -68,42 +68,38 @@ class Scale:
     def follow(self, process: ServerProcess, until: Callable[[Found], bool]) -> list[Found]:
         """Look at the job until something is so; note the worker's peak memory and its processor time."""
         seen: list[Found] = []
-        started = time.perf_counter()
-        stage, begun, done, spent = "", 0.0, 0, 0.0
+        stage, begun, done, spent = "", time.perf_counter(), 0, 0.0
         while True:
             found = self.progress()
-            peak, cpu = usage(process.process.pid)
-            now = time.perf_counter() - started
-            self.peak = max(self.peak, peak)
-            name = found[1].partition(":")[0]
-            if name != stage:
-                if stage:
-                    say(
-                        f"  {stage}",
-                        f"{found[2] - done} in {now - begun:.0f} s",
-                        f"{cpu - spent:.0f} s of processor",
-                        f"peak {peak:.0f} MB",
-                    )
-                stage, begun, done, spent = name, now, found[2], cpu
+            used = usage(process.process.pid)
+            self.peak, self.own = max(self.peak, used.peak), max(self.own, used.own)
             seen.append(found)
-            if until(found):
-                self.cpu += cpu
-                say(
-                    f"  {stage}",
-                    f"{found[2] - done} in {now - begun:.0f} s",
-                    f"{cpu - spent:.0f} s of processor",
-                    f"peak {peak:.0f} MB",
-                )
+            name, ended = found[1].partition(":")[0], until(found)
+            if stage and (ended or name != stage):
+                took = f"{time.perf_counter() - begun:.0f} s, {used.cpu - spent:.0f} s of processor"
+                say(f"  {stage}", f"{found[2] - done} objects", took)
+            if name != stage:
+                stage, begun, done, spent = name, time.perf_counter(), found[2], used.cpu
+            if ended:
+                self.cpu += used.cpu
                 return seen
             time.sleep(POLL)
 
 
-def usage(pid: int) -> tuple[float, float]:
-    """Give the most memory a process has had so far in MB (VmHWM), and its processor seconds."""
-    status = Path(f"/proc/{pid}/status").read_text()
-    peak = next(int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith("VmHWM"))
+class Usage(NamedTuple):
+    """What a process uses: memory at most so far, its own memory now (without mapped files), both in MB, and seconds."""
+
+    peak: float
+    own: float
+    cpu: float
+
+
+def usage(pid: int) -> Usage:
+    """Look at a process."""
+    lines = [line.split() for line in Path(f"/proc/{pid}/status").read_text().splitlines()]
+    memory = {words[0]: int(words[1]) / 1024 for words in lines if words[0] in ("VmHWM:", "RssAnon:")}
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return peak, (int(fields[11]) + int(fields[12])) / 100
+    return Usage(memory["VmHWM:"], memory["RssAnon:"], (int(fields[11]) + int(fields[12])) / 100)
 
 
 def measure(scale: Scale, people: int, groups: int, memberships: int) -> None:
@@ -129,7 +125,11 @@ def measure(scale: Scale, people: int, groups: int, memberships: int) -> None:
             f"{took:.0f} s",
             f"{scale.cpu:.0f} s of processor",
         )
-        say("the worker's memory", f"{scale.peak:.0f} MB at most", f"{len(set(half + rest))} readings of progress")
+        say(
+            "the worker's memory",
+            f"{scale.peak:.0f} MB at most, {scale.own:.0f} MB of them its own",
+            f"{len(set(half + rest))} readings of progress",
+        )
         chosen = [scale.entra.do("show", object=f"Group {at:05}") for at in range(1, 36)]
         change(scale, process, chosen, "1")
         change(scale, process, chosen, "2")
@@ -162,11 +162,11 @@ def change(scale: Scale, process: ServerProcess, groups: Sequence[JSON], mark: s
 def pulled(scale: Scale, process: ServerProcess) -> tuple[tuple[int, int], str]:
     """Pull once; give how many users and groups have another version than before, and what it took."""
     before = versions(scale)
-    _, spent = usage(process.process.pid)
+    spent = usage(process.process.pid).cpu
     started = time.perf_counter()
     scale.write(graph_links.ask_for_pull)
     scale.follow(process, lambda found: found[0] in ("done", "failed"))
-    took = f"{time.perf_counter() - started:.1f} s, {usage(process.process.pid)[1] - spent:.1f} s of processor"
+    took = f"{time.perf_counter() - started:.1f} s, {usage(process.process.pid).cpu - spent:.1f} s of processor"
     after = versions(scale)
     users, groups = (sum(held[key] != then.get(key) for key in held) for held, then in zip(after, before, strict=True))
     return (users, groups), took
@@ -198,10 +198,10 @@ def main() -> None:
             url = stack.enter_context(stack.enter_context(running_postgres()).database())
         started = time.perf_counter()
         entra = stack.enter_context(simulated(folder, "--large", *map(str, given.size)))
-        say("a simulated Entra", f"{time.perf_counter() - started:.0f} s", f"{usage(entra.process.pid)[0]:.0f} MB")
+        say("a simulated Entra", f"{time.perf_counter() - started:.0f} s", f"{usage(entra.process.pid).peak:.0f} MB")
         measure(Scale(url, folder, entra), *given.size)
-        peak, cpu = usage(entra.process.pid)
-        say("the simulated Entra", f"{peak:.0f} MB at most", f"{cpu:.0f} s of processor")
+        used = usage(entra.process.pid)
+        say("the simulated Entra", f"{used.peak:.0f} MB at most", f"{used.cpu:.0f} s of processor")
 
 
 if __name__ == "__main__":
