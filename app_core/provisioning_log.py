@@ -124,7 +124,7 @@ def record(work: Work, entry: Entry) -> None:
 
 def record_many(work: Work, entries: Sequence[Entry]) -> None:
     """Write entries down, in their order."""
-    work.run_many(INSERT, [entry_of(work, entry)[1] for entry in entries])
+    work.run_many(INSERT, [dict(entry_of(work, entry)[1]) for entry in entries])
 
 
 def entry_of(work: Work, entry: Entry) -> tuple[Statement, Params]:

@@ -198,10 +198,16 @@ class Reader:
         self.page.wait_for_url("**/console")
 
     def connect_graph(self) -> None:
-        """Consent at the simulated Microsoft; the first sync comes within a minute."""
+        """Consent at the simulated Microsoft, and ask for the first sync."""
         self.page.get_by_role("link", name="Connect Microsoft Graph").click()
         self.page.get_by_role("button", name="Lea Winter").click()
-        expect(self.page.get_by_role("button", name="Sync now")).to_be_visible()
+        self.page.get_by_role("button", name="Sync").click()
+
+    def wait_for_the_sync(self) -> None:
+        """Wait for the end of the sync that runs."""
+        sync = self.page.locator("#sync")
+        expect(sync.get_by_role("progressbar")).to_have_count(0)
+        expect(sync).not_to_contain_text("never")
 
     def disconnect_graph(self) -> None:
         """Let the directory go."""

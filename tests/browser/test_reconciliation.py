@@ -33,11 +33,12 @@ def an_hour_passes(connection: Connection) -> None:
 
 def test_a_drift_is_reported_and_repaired(admin: Reader, contoso: Contoso) -> None:
     """A title here that Entra knows nothing of: neither push nor pull would ever tell."""
+    page = admin.open("/console/setup/graph")
+    admin.connect_graph()
+    admin.wait_for_the_sync()
     user_id = contoso.person("Mei Castro")["directory_user_id"]
     contoso.play(lambda play: write_title(play, user_id))
     contoso.core(an_hour_passes)
-    page = admin.open("/console/setup/graph")
-    admin.connect_graph()
     found = page.get_by_role("row").filter(has_text="Mei Castro")
     for button, came in (("Report only", "reported"), ("Run and repair", "repaired")):
         page.get_by_role("navigation", name="Console").get_by_role("link", name="Reconciliation").click()
