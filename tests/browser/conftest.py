@@ -60,9 +60,9 @@ def database_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
         in_a_thread(database.__exit__, None, None, None)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
-    """Chromium, without a window."""
+    """Chromium, without a window; for this package alone: its driver keeps a loop in this thread that others cannot use."""
     found = next((path for path in map(shutil.which, NAMES) if path), None)
     if found is None:
         pytest.skip(f"the browser tests are left out: none of {', '.join(NAMES)} is installed")
@@ -137,7 +137,7 @@ class Contoso:
         return self.core(lambda connection: sessions.new_link(connection, wanted, clock.now()))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def contoso(browser: Browser, database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Contoso]:
     """Contoso after its first cycle, with templates, cards, logins and a person who waits."""
     folder = tmp_path_factory.mktemp("contoso")
@@ -256,11 +256,11 @@ def window(browser: Browser, contoso: Contoso) -> Iterator[Windows]:
         context.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def signed_in(browser: Browser, contoso: Contoso) -> Any:
-    """The cookies of Contoso's administrator, who has used the printed link."""
+    """The cookies of Contoso's administrator, who has used a link; the printed one went with it."""
     reader = Windows(browser, contoso.url)()
-    reader.sign_in(contoso.secrets.link)
+    reader.sign_in(contoso.link())
     state = reader.state()
     reader.context.close()
     return state

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from playwright.sync_api import expect
 
 from tests.browser.conftest import Reader, Windows
@@ -11,6 +13,7 @@ def test_somebody_is_invited_and_claims_the_card(window: Windows, admin: Reader)
     """The link is shown once; whoever opens it says who they are, and has the card."""
     page = admin.open("/console/invitations/new")
     page.get_by_label("Template").select_option("Partner card")
+    expect(page).to_have_url(re.compile("template="))
     whom = page.locator("section").filter(has=page.get_by_role("heading", name="Who it is for"))
     whom.get_by_label("Name").fill("Dorothy Vaughan")
     admin.check()
