@@ -4,7 +4,6 @@ Whoever asks is found in the same unit of work as what they ask for (one transac
 logged after its rollback. Pages of another tenant are not there: its ids are not found.
 """
 
-import asyncio
 import gzip
 import logging
 from collections.abc import Callable, Mapping
@@ -28,6 +27,7 @@ from admin_console.render import STATIC, digest, render
 from admin_console.request import Request, Upload
 from admin_console.table import TABLE
 from app_core import clock, follow, outbox, sessions, tenants
+from app_core.beside import Uses
 from app_core.db import Connection, Database, Violation
 from app_core.errors import DomainError, Invalid, NotFound, WrongCode
 from app_core.ids import new_correlation_id
@@ -66,7 +66,7 @@ class Console:
     def __init__(self, database: Database, ports: Ports) -> None:
         self.database = database
         self.ports = ports
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._uses = Uses(database)
 
     def routes(self) -> list[Route]:
         """Give the routes for the application that this door is hung in."""
@@ -81,7 +81,7 @@ class Console:
 
     async def close(self) -> None:
         """Finish what still runs beside the requests."""
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._uses.close()
 
     async def static(self, incoming: Incoming) -> Response:
         """Send a file of static/; its address holds its hash, so it may be kept for ever."""
@@ -144,7 +144,6 @@ class Console:
         writes = request.method == "POST" or endpoint.writes
         answer = await (self.database.write if writes else self.database.read)(run.carry_out)
         if isinstance(answer, WrongCode):
-            await self._log(run, answer)
             raise Refusal(400, "This does not work", answer.sentence)
         if answer.mail is not None and self.ports.mailer is not None:
             tenant_id = guard.tenant_of(request.visitor) or ""
@@ -194,15 +193,9 @@ class Console:
         )
 
     def _note_use(self, request: Request) -> None:
-        """Note beside the request that its session is in use, at most once a minute."""
         visitor, secret = request.visitor, request.secret
-        if visitor is None or secret is None or request.polled or not shell.is_due(visitor.session_id):
-            return
-        task = asyncio.create_task(
-            self.database.write(lambda connection: sessions.touch(connection, secret, clock.now()))
-        )
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        if visitor is not None and secret is not None and not request.polled:
+            self._uses.note(visitor.session_id, lambda connection: sessions.touch(connection, secret, clock.now()))
 
     def _response(self, request: Request, answer: Answer) -> Response:
         secure = self.ports.public_url.startswith("https:")
@@ -258,13 +251,14 @@ class _Run:
         return None if self.endpoint.before is None else self.endpoint.before(scope, self.request)
 
     def carry_out(self, connection: Connection) -> Answer | WrongCode:
-        """Say who asks and answer; a wrong code that was counted is committed with its refusal."""
+        """Say who asks and answer; a wrong code that was counted is committed with its refusal and its entry."""
         scope = self._admitted(connection)
         try:
             answer = self.endpoint.answer(scope, self.request)
         except WrongCode as refusal:
             if not refusal.counted:
                 raise
+            log_failure(scope, self.endpoint, self.request, refusal, clock.ticks() - self.started)
             return refusal
         if isinstance(scope, Work) and (self.request.method == "POST" or self.endpoint.writes):
             self._tell(scope, answer)

@@ -2,15 +2,13 @@
 
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from admin_console import guard
 from admin_console.request import Request
-from app_core import clock
 from app_core.errors import DomainError, TeamHasLogins
 from app_core.sessions import Kind
 
-NOTE_USE_EVERY = 60.0
 STATUSES = {
     "not-found": (404, "This is not here"),
     "invalid": (400, "This cannot be taken as it is"),
@@ -57,7 +55,6 @@ BACK = {
     "/console/setup/graph/": "/console/setup/graph",
 }
 """Where a reader goes back to from paths that are no page of the menu."""
-_noted: dict[str, float] = {}
 
 
 def frame(request: Request, facts: Mapping[str, Any]) -> dict[str, Any]:
@@ -126,18 +123,3 @@ def title_of(error: DomainError) -> str:
 def _words_of(error: DomainError) -> tuple[int, str]:
     codes = [kind.code for kind in type(error).__mro__ if issubclass(kind, DomainError)]
     return next(STATUSES[code] for code in codes if code in STATUSES)
-
-
-def is_due(session_id: str) -> bool:
-    """Say whether the use of a session is to be noted again."""
-    if clock.ticks() - _noted.get(session_id, -NOTE_USE_EVERY) < NOTE_USE_EVERY:
-        return False
-    if len(_noted) > 10_000:
-        _noted.clear()
-    _noted[session_id] = clock.ticks()
-    return True
-
-
-def host_of(url: str) -> str:
-    """Give the host of an address, for a sentence."""
-    return urlsplit(url).hostname or url

@@ -4,7 +4,6 @@ Everything between the key and the last statement happens in one unit of work (o
 write is logged after its rollback; whatever else goes wrong is our fault, and the client gets an id to ask us about.
 """
 
-import asyncio
 import logging
 import re
 from collections.abc import AsyncIterator, Mapping
@@ -26,6 +25,7 @@ from app_api.replay import Claim, More, Reply
 from app_api.table import TABLE
 from app_core import api_keys, clock, connections, follow, graph_links, outbox
 from app_core.api_keys import KeyCaller
+from app_core.beside import Uses
 from app_core.db import Connection, Database, Violation
 from app_core.errors import DomainError, WrongCode
 from app_core.ids import correlation_id_of
@@ -34,7 +34,6 @@ from app_core.work import Actor, Source, Work
 
 logger = logging.getLogger(__name__)
 
-NOTE_USE_EVERY = 60.0
 CORRELATION = ("x-request-id", "client-request-id")
 HEADERS = frozenset(
     name.encode()
@@ -73,8 +72,7 @@ class ApiDoor:
         self.public_url = public_url.rstrip("/")
         self.prefix = prefix
         self.limits = limits
-        self._noted: dict[str, float] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._uses = Uses(database)
 
     def routes(self) -> list[Route]:
         """Give the route for the application that this door is hung in."""
@@ -119,7 +117,7 @@ class ApiDoor:
 
     async def close(self) -> None:
         """Finish what still runs beside the requests."""
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._uses.close()
 
     async def _handle(
         self, endpoint: Endpoint, call: Call, correlation_id: str, scope: Scope, receive: Receive
@@ -187,15 +185,8 @@ class ApiDoor:
         return Reply(problem.status, body, {"content-type": PROBLEM, **problem.headers})
 
     def _note_use(self, caller: KeyCaller | None) -> None:
-        """Remember that a key was used, at most once a minute and beside the request."""
-        if caller is None or clock.ticks() - self._noted.get(caller.key_id, -NOTE_USE_EVERY) < NOTE_USE_EVERY:
-            return
-        self._noted[caller.key_id] = clock.ticks()
-        task = asyncio.create_task(
-            self.database.write(lambda connection: api_keys.note_use(connection, caller, clock.now()))
-        )
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        if caller is not None:
+            self._uses.note(caller.key_id, lambda connection: api_keys.note_use(connection, caller, clock.now()))
 
 
 class _Request:

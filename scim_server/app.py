@@ -4,7 +4,6 @@ Everything between the token and the last statement happens in one unit of work 
 is logged after the rollback; whatever else goes wrong is our fault, and the client gets an id to ask us about.
 """
 
-import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from app_core import clock, connections, follow
+from app_core.beside import Uses
 from app_core.connections import Caller
 from app_core.db import Connection, Database, Params, Row, Statement
 from app_core.errors import DomainError
@@ -29,7 +29,6 @@ logger = logging.getLogger(__name__)
 MEDIA_TYPE = b"application/scim+json"
 TAKEN = frozenset({"application/scim+json", "application/json"})
 WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
-NOTE_USE_EVERY = 60.0
 _NO_SUCH_ID = ScimError(404, None, "No resource has an id with a NUL character.")
 CORRELATION = ("x-request-id", "client-request-id", "x-ms-client-request-id")
 OWN_TEST = "x-connection-test"
@@ -105,8 +104,7 @@ class Door:
         self.prefix = prefix
         self.base = public_url.rstrip("/") + prefix
         self.limits = limits
-        self._noted: dict[str, float] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._uses = Uses(database)
 
     def routes(self) -> list[Route]:
         """Give the route for the application that this door is hung in."""
@@ -131,7 +129,7 @@ class Door:
 
     async def close(self) -> None:
         """Finish what still runs beside the requests."""
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._uses.close()
 
     async def handle(self, endpoint: Endpoint, key: str, scope: Scope, receive: Receive) -> tuple[Answer, str]:
         """Carry out one request; give the answer and its correlation id."""
@@ -192,15 +190,8 @@ class Door:
         return _answer(error)
 
     def _note_use(self, caller: Caller | None) -> None:
-        """Remember that a token was used, at most once a minute and beside the request."""
-        if caller is None or clock.ticks() - self._noted.get(caller.token_id, -NOTE_USE_EVERY) < NOTE_USE_EVERY:
-            return
-        self._noted[caller.token_id] = clock.ticks()
-        task = asyncio.create_task(
-            self.database.write(lambda connection: connections.note_use(connection, caller, clock.now()))
-        )
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        if caller is not None:
+            self._uses.note(caller.token_id, lambda connection: connections.note_use(connection, caller, clock.now()))
 
 
 NOBODY = Caller("", "", "", None)
