@@ -9,17 +9,10 @@ from app_core.errors import DomainError, StillHolds
 from app_core.provisioning_log import Entry, Outcome, masked_id, masked_sentence
 from app_core.work import Work
 
-NO_CHANGE = "Everything was so already."
-
 
 def log_success(work: Work, endpoint: Endpoint, answer: Answer, seconds: float) -> None:
     """Record a write that was carried out, and what happened with it, in its own transaction."""
-    outcome, code, reason = Outcome.SUCCESS, None, None
-    if work.warnings:
-        outcome, code = Outcome.WARNING, work.warnings[0][0]
-        reason = " ".join(dict.fromkeys(sentence for _, sentence in work.warnings))
-    elif answer.changed is not None and not answer.changed:
-        outcome, reason = Outcome.SKIPPED, NO_CHANGE
+    outcome, code, reason = provisioning_log.ending(work, answer.changed)
     entry = Entry(
         action=endpoint.action,
         target_type=endpoint.kind,

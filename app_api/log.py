@@ -15,18 +15,12 @@ from app_core.work import Work
 
 MAX_EXCHANGE = 64 * 1024
 HEADERS = frozenset({"Idempotency-Key"})
-NO_CHANGE = "Everything was so already."
 REPLAYED = "The same request had been carried out before (Idempotency-Key)."
 
 
 def log_success(work: Work, call: Call, endpoint: Endpoint, answer: Answer[Any], seconds: float) -> None:
     """Record a request that was carried out, and what happened with it, in its own transaction."""
-    outcome, code, reason = Outcome.SUCCESS, None, None
-    if work.warnings:
-        outcome, code = Outcome.WARNING, work.warnings[0][0]
-        reason = " ".join(dict.fromkeys(sentence for _, sentence in work.warnings))
-    elif answer.changed == []:
-        outcome, reason = Outcome.SKIPPED, NO_CHANGE
+    outcome, code, reason = provisioning_log.ending(work, answer.changed)
     entry = Entry(
         action=endpoint.action,
         target_type=endpoint.kind,

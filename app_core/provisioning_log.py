@@ -78,6 +78,7 @@ class Entry:
     duration_us: int = 0
 
 
+NO_CHANGE = "Everything was so already."
 L = table_of(ProvisioningLogRow)
 COLUMNS = tuple(column.name for column in L.columns)
 INSERT = Statement(insert(L).values({name: bindparam(name) for name in COLUMNS}))
@@ -114,6 +115,19 @@ PURGE = Statement(
         ),
     )
 )
+
+
+def ending(work: Work, changed: Sequence[str] | None) -> tuple[Outcome, str | None, str | None]:
+    """Say how a write that was carried out ended, with the code and the sentence of why that is worth a word.
+
+    `changed` names what changed, where it can have been nothing.
+    """
+    if work.warnings:
+        said = " ".join(dict.fromkeys(sentence for _, sentence in work.warnings))
+        return Outcome.WARNING, work.warnings[0][0], said
+    if changed is not None and not changed:
+        return Outcome.SKIPPED, None, NO_CHANGE
+    return Outcome.SUCCESS, None, None
 
 
 def record(work: Work, entry: Entry) -> None:

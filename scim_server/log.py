@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from app_core import outbox, provisioning_log
-from app_core.provisioning_log import MASK, Entry, Outcome, masked, masked_filter, masked_id, masked_sentence
+from app_core.provisioning_log import MASK, NO_CHANGE, Entry, Outcome, masked, masked_filter, masked_id, masked_sentence
 from app_core.work import Work
 from scim_server.errors import ScimError
 from scim_server.exchange import Answer, Call
@@ -53,7 +53,7 @@ def _outcome(work: Work, action: str, answer: Answer) -> tuple[Outcome, str | No
     if reasons:
         return Outcome.WARNING, "unknownAttribute" if notes else work.warnings[0][0], " ".join(reasons)
     if not answer.changed and action in ("replace", "update"):
-        return Outcome.SKIPPED, None, "Everything was so already."
+        return Outcome.SKIPPED, None, NO_CHANGE
     return Outcome.SUCCESS, None, None
 
 
