@@ -24,6 +24,14 @@ from admin_console.pages import (
     templates,
 )
 
+# Staff and members come in alike, each below their own path.
+SIGN_IN = {"GET": Endpoint(sign_in.sign_in, Who.ANYONE), "POST": Endpoint(sign_in.use_link, Who.ANYONE)}
+SIGN_OUT = {"POST": Endpoint(sign_in.sign_out, Who.ANYONE)}
+MICROSOFT = {"GET": Endpoint(microsoft.go, Who.ANYONE, writes=True, fetch=microsoft.begin)}
+MICROSOFT_RETURN = {
+    "GET": Endpoint(microsoft.come_back, Who.ANYONE, writes=True, before=microsoft.find_begun, fetch=microsoft.finish)
+}
+
 TABLE: dict[str, dict[str, Endpoint]] = {
     "/console": {"GET": Endpoint(overview.overview)},
     "/console/letters": {"GET": Endpoint(letters.letters, fetch=letters.fetch)},
@@ -141,8 +149,8 @@ TABLE: dict[str, dict[str, Endpoint]] = {
     "/me/theme": {"POST": Endpoint(me.set_theme, Who.MEMBER)},
     "/me/sessions/end": {"POST": Endpoint(me.end_sessions, Who.MEMBER)},
     "/me/sessions/{id}/end": {"POST": Endpoint(me.end_session, Who.MEMBER)},
-    "/me/sign-in": {"GET": Endpoint(sign_in.sign_in, Who.ANYONE), "POST": Endpoint(sign_in.use_link, Who.ANYONE)},
-    "/me/sign-out": {"POST": Endpoint(sign_in.sign_out, Who.ANYONE)},
+    "/me/sign-in": SIGN_IN,
+    "/me/sign-out": SIGN_OUT,
     # The log, reconciliations, settings
     "/console/log": {"GET": Endpoint(log.log)},
     "/console/log/newer": {"GET": Endpoint(log.newer)},
@@ -222,28 +230,12 @@ TABLE: dict[str, dict[str, Endpoint]] = {
     "/console/invitations/new": {"GET": Endpoint(invitations.ask_new)},
     "/console/invitations/{id}/revoke": {"POST": Endpoint(invitations.revoke, action="revoke", kind="Invitation")},
     # Who is there
-    "/console/sign-in": {"GET": Endpoint(sign_in.sign_in, Who.ANYONE), "POST": Endpoint(sign_in.use_link, Who.ANYONE)},
-    "/console/sign-out": {"POST": Endpoint(sign_in.sign_out, Who.ANYONE)},
-    "/console/microsoft": {"GET": Endpoint(microsoft.go, Who.ANYONE, writes=True, fetch=microsoft.begin)},
-    "/console/microsoft/return": {
-        "GET": Endpoint(
-            microsoft.come_back,
-            Who.ANYONE,
-            writes=True,
-            before=microsoft.find_begun,
-            fetch=microsoft.finish,
-        )
-    },
-    "/me/microsoft": {"GET": Endpoint(microsoft.go, Who.ANYONE, writes=True, fetch=microsoft.begin)},
-    "/me/microsoft/return": {
-        "GET": Endpoint(
-            microsoft.come_back,
-            Who.ANYONE,
-            writes=True,
-            before=microsoft.find_begun,
-            fetch=microsoft.finish,
-        )
-    },
+    "/console/sign-in": SIGN_IN,
+    "/console/sign-out": SIGN_OUT,
+    "/console/microsoft": MICROSOFT,
+    "/console/microsoft/return": MICROSOFT_RETURN,
+    "/me/microsoft": MICROSOFT,
+    "/me/microsoft/return": MICROSOFT_RETURN,
     "/console/account/microsoft": {
         "GET": Endpoint(microsoft.go_to_link, Who.STAFF, writes=True, fetch=microsoft.begin_choice)
     },
