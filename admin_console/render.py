@@ -34,7 +34,7 @@ def environment() -> Environment:
         "initials": initials,
         "browser": browser,
     }
-    made.globals |= {"asset": asset, "icon": icon}
+    made.globals |= {"asset": asset, "icon": icon, "near": near, "symbols": symbols}
     return made
 
 
@@ -66,6 +66,18 @@ def icon(name: str) -> Markup:
     """Give a symbol of static/icons.svg; it says nothing to a screen reader, the word beside it does."""
     drawn = '<svg class="icon" aria-hidden="true" focusable="false"><use href="{}#{}"></use></svg>'
     return Markup(drawn).format(asset("icons.svg"), name)  # noqa: S704 - the text is ours
+
+
+def symbols(*names: str) -> Markup:
+    """Put symbols into the page itself, for one that shows them very often: `near` refers to them."""
+    drawn = (STATIC / "icons.svg").read_text("utf-8").replace('<symbol id="', '<symbol id="i-')
+    wanted = [line for line in drawn.splitlines() if line.startswith(tuple(f'<symbol id="i-{name}"' for name in names))]
+    return Markup(f"<svg hidden>{''.join(wanted)}</svg>")  # noqa: S704 - the text is ours
+
+
+def near(name: str) -> Markup:
+    """Give a symbol that the page holds itself."""
+    return Markup('<svg class="icon"><use href="#i-{}"/></svg>').format(name)
 
 
 def when(stamp: Stamp | None, empty: str = "never") -> Markup | str:

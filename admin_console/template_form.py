@@ -6,7 +6,7 @@ by any of them.
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from admin_console.look import DEFAULT
@@ -75,6 +75,8 @@ class Row:
     placeholder: str
     on: bool = True
     """Whether the cards have it; only general fields can be off and still stand in the form."""
+    unfolded: bool = field(default=False, compare=False)
+    """Whether all of it is seen; what is folded is held by hidden inputs."""
 
     @property
     def summary(self) -> str:
@@ -87,6 +89,17 @@ class Row:
         elif self.editable:
             said.append("editable")
         return " · ".join([*said, *(["required"] if self.required else [])])
+
+    @property
+    def held(self) -> Sequence[tuple[str, str]]:
+        """What the form is sent of it while it is folded: what is not as it would be anyway."""
+        words = {"label": self.label, "source": self.source, "placeholder": self.placeholder}
+        if self.source and self.mode != Mode.ALWAYS:
+            words["mode"] = self.mode
+        if self.kind != Kind.TEXT:
+            words["kind"] = self.kind
+        marks = {"on": self.on and self.key in GENERAL, "editable": self.editable, "required": self.required}
+        return [(name, word) for name, word in words.items() if word] + [(name, "on") for name in marks if marks[name]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +161,7 @@ def _sent(request: Request, key: str) -> Row:
         editable=f"editable-{key}" in request.form,
         required=f"required-{key}" in request.form,
         placeholder=request.text(f"placeholder-{key}"),
+        unfolded=key in request.lists.get("open", []),
     )
 
 
@@ -188,13 +202,15 @@ class Edit:
 
     draft: Draft
     said: str
-    opened: str | None = None
+    added: str | None = None
     """The field that is new."""
 
 
 def edited(draft: Draft, request: Request) -> Edit:
-    """Do what a button of the list asks for: `up:KEY`, `down:KEY`, `remove:KEY`, `add`."""
+    """Do what a button of the list asks for: `open:KEY`, `up:KEY`, `down:KEY`, `remove:KEY`, `add`."""
     verb, _, key = request.text("do").partition(":")
+    if verb == "open":
+        return Edit(replace(draft, general=_opened(draft.general, key), others=_opened(draft.others, key)), "")
     if verb == "add":
         return _added(draft, request.text("add_source"), request.text("add_label"))
     keys = [row.key for row in draft.others]
@@ -209,6 +225,10 @@ def edited(draft: Draft, request: Request) -> Edit:
     return Edit(replace(draft, others=tuple(others)), f"{label} is at place {to + 1} of {len(keys)}.")
 
 
+def _opened(rows: Sequence[Row], key: str) -> tuple[Row, ...]:
+    return tuple(replace(row, unfolded=row.unfolded or row.key == key) for row in rows)
+
+
 def _added(draft: Draft, source: str, label: str) -> Edit:
     taken = {row.key for row in (*draft.general, *draft.others)}
     if source in SOURCES:
@@ -218,6 +238,7 @@ def _added(draft: Draft, source: str, label: str) -> Edit:
     else:
         label = label or "New field"
         made = Row(_free(_slug(label), taken), label, Kind.TEXT, "", Mode.NONE, True, False, "")
+    made = replace(made, unfolded=True)
     return Edit(replace(draft, others=(*draft.others, made)), f"{made.label} is added at the end.", made.key)
 
 

@@ -219,13 +219,8 @@ def link_microsoft(connection: Connection, visitor: Visitor, identity: Identity)
     """
     if visitor.kind is Kind.MEMBER:
         raise Forbidden("Members sign in with the account of their directory; there is nothing to link.")
-    params = {"directory_id": identity.tid.lower(), "object_id": identity.oid.lower()}
     try:
-        if visitor.kind is Kind.OPERATOR:
-            connection.run(LINK_OPERATOR, {**params, "operator_id": visitor.subject_id})
-        else:
-            key = {"tenant_id": visitor.tenant_id, "administrator_id": visitor.subject_id}
-            connection.run(LINK, {**params, **key})
+        _link(connection, visitor, identity.tid.lower(), identity.oid.lower())
     except Violation as violation:
         if violation.unique("entra_object_id"):
             raise Conflict(
@@ -237,12 +232,16 @@ def link_microsoft(connection: Connection, visitor: Visitor, identity: Identity)
 
 def unlink_microsoft(connection: Connection, visitor: Visitor) -> None:
     """Let no Microsoft identity sign in as the visitor any more; a new link does."""
-    nothing = {"directory_id": None, "object_id": None}
+    _link(connection, visitor, None, None)
+
+
+def _link(connection: Connection, visitor: Visitor, directory_id: str | None, object_id: str | None) -> None:
+    identity = {"directory_id": directory_id, "object_id": object_id}
     if visitor.kind is Kind.OPERATOR:
-        connection.run(LINK_OPERATOR, {**nothing, "operator_id": visitor.subject_id})
+        connection.run(LINK_OPERATOR, {**identity, "operator_id": visitor.subject_id})
     elif visitor.kind is Kind.ADMINISTRATOR:
         key = {"tenant_id": visitor.tenant_id, "administrator_id": visitor.subject_id}
-        connection.run(LINK, {**nothing, **key})
+        connection.run(LINK, {**identity, **key})
 
 
 def _account(kind: Kind, row: Sequence[object]) -> Account:

@@ -4,7 +4,7 @@ A team that holds logins is never deleted, by anyone, by any path (invariant 9).
 the team orders a deletion and a login that is being added, and the foreign key of each login stops whoever forgot.
 """
 
-from sqlalchemy import BindParameter, and_, bindparam, exists, func, literal, select
+from sqlalchemy import BindParameter, bindparam, exists, func, literal, select
 
 from app_core import activation, cards, connections, directory, follow, people, seats, teams, templates, tenants, vault
 from app_core.cards import A, Card
@@ -98,9 +98,7 @@ HANGS_ON = Statement(
         exists(select(literal(1)).where(N.c.tenant_id == G.c.tenant_id, N.c.member_id == G.c.id).correlate(G)),
         select(T.c.on_group_delete).where(T.c.id == G.c.tenant_id).correlate(G).scalar_subquery(),
     )
-    .select_from(
-        G.outerjoin(TEAM_TABLE, and_(TEAM_TABLE.c.tenant_id == G.c.tenant_id, TEAM_TABLE.c.group_id == G.c.id))
-    )
+    .select_from(teams.GROUPS_WITH_TEAM)
     .where(G.c.tenant_id == OF_TENANT, G.c.id == bindparam("group_id", type_=KeyText))
 )
 

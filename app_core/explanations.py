@@ -18,6 +18,7 @@ from app_core.cards import Card
 from app_core.clock import Stamp
 from app_core.db import KeyText, Statement, among
 from app_core.directory import G, M
+from app_core.names import targets
 from app_core.people import Person
 from app_core.provisioning_log import Outcome
 from app_core.seats import SEAT, WAITING, Counts, S, Seat
@@ -219,10 +220,6 @@ AHEAD = (
 COUNT_AHEAD = Statement(select(func.count()).select_from(AHEAD.subquery()))
 
 
-GROUP_NAMES = Statement(select(G.c.id, G.c.display_name).where(G.c.tenant_id == tenant, among(G.c.id, "ids")))
-TEMPLATE_NAMES = Statement(select(E.c.id, E.c.name).where(E.c.tenant_id == tenant, among(E.c.id, "ids")))
-
-
 def _read(work: Work, person: Person) -> Known:
     user_id = person.directory_user_id or ""
     groups = [Membership(*row) for row in work.rows(GROUPS, user_id=user_id, limit=MOST_GROUPS)]
@@ -230,8 +227,8 @@ def _read(work: Work, person: Person) -> Known:
     cards = seats.cards_page(work, person_id=person.id, limit=MOST_CARDS)
     claims = [Seat(*row) for row in work.rows(SEATS, person_id=person.id, limit=MOST_SEATS)]
     account = activation.find(work, person.id)
-    templates = [str(row[0]) for row in work.rows(TEMPLATES, limit=MOST_TEMPLATES)]
-    names = _template_names(work, {*templates, *[card.template_id for card, _ in cards]})
+    templates = {str(key): str(name) for key, name in work.rows(TEMPLATES, limit=MOST_TEMPLATES)}
+    names = templates | _names(work, [("Template", card.template_id) for card, _ in cards])
     steps = [
         *[(each.since, Step(f"Joined group '{each.group}'.", "plain", "group", each.group_id)) for each in groups],
         *[(since, Step(f"Joined team '{name}'.", "plain", "team", team_id)) for team_id, name, since in manual],
@@ -248,15 +245,15 @@ def _read(work: Work, person: Person) -> Known:
         reasons=[Reason(*row) for row in work.rows(REASONS, user_id=user_id, limit=MOST_REASONS)],
         manual_teams=manual,
         cards=cards,
-        templates=templates,
-        leading=_leading(work, templates),
+        templates=list(templates),
+        leading=_leading(work, list(templates)),
         seats=claims,
         ahead=_ahead(work, claims),
         counts=seats.counts(work),
         account=account,
         own=own,
         entries=entries,
-        names=names | _names_of_targets(work, entries.values()),
+        names=names | _names(work, [(each["target_type"], each["target_id"]) for each in entries.values()]),
         steps=steps,
     )
 
@@ -304,15 +301,10 @@ def _leading(work: Work, template_ids: Sequence[str]) -> dict[str, list[tuple[st
     return found
 
 
-def _template_names(work: Work, template_ids: Iterable[str]) -> dict[str, str]:
-    return {str(key): str(name) for key, name in work.rows(TEMPLATE_NAMES, ids=sorted(template_ids))}
-
-
-def _names_of_targets(work: Work, entries: Iterable[Entry]) -> dict[str, str]:
-    targets = {(entry["target_type"], entry["target_id"]) for entry in entries if entry["target_id"]}
-    group_ids = sorted(key for kind, key in targets if kind == "Group")
-    groups = {str(key): str(name) for key, name in work.rows(GROUP_NAMES, ids=group_ids)}
-    return groups | _template_names(work, {key for kind, key in targets if kind == "Template"})
+def _names(work: Work, things: Iterable[tuple[str, str | None]]) -> dict[str, str]:
+    """Give the names of those things, by kind and id, that are groups or templates."""
+    asked = [(kind, key) for kind, key in things if kind in ("Group", "Template")]
+    return {key: named.name for (_, key), named in targets(work, asked).items()}
 
 
 def _current(claims: Sequence[Seat]) -> Seat | None:

@@ -208,9 +208,7 @@ HANGS_ON = Statement(
         _people_among("added"),
         _people_among("removed"),
     )
-    .select_from(
-        G.outerjoin(TEAM_TABLE, and_(TEAM_TABLE.c.tenant_id == G.c.tenant_id, TEAM_TABLE.c.group_id == G.c.id))
-    )
+    .select_from(teams.GROUPS_WITH_TEAM)
     .where(G.c.tenant_id == tenant, G.c.id == bindparam("group_id", type_=KeyText))
 )
 

@@ -86,15 +86,10 @@ READ = (
 )
 FIND = Statement(READ.where(I.c.id == bindparam("invitation_id")))
 LOCK = Statement(READ.where(I.c.id == bindparam("invitation_id")).with_for_update(of=I))
+OF_LINK = (I.c.claim_hash == bindparam("claim_hash"), I.c.claimed_at.is_(None), I.c.expires_at > bindparam("now"))
 # Whoever has a link has nothing else: it is what names the tenant.
-TENANT_OF = Statement(
-    select(I.c.tenant_id).where(
-        I.c.claim_hash == bindparam("claim_hash"), I.c.claimed_at.is_(None), I.c.expires_at > bindparam("now")
-    )
-)
-BY_TOKEN = Statement(
-    READ.where(I.c.claim_hash == bindparam("claim_hash"), I.c.claimed_at.is_(None), I.c.expires_at > bindparam("now"))
-)
+TENANT_OF = Statement(select(I.c.tenant_id).where(*OF_LINK))
+BY_TOKEN = Statement(READ.where(*OF_LINK))
 PAGE = Statement(READ.where(I.c.id > bindparam("after")).order_by(I.c.id).limit(bindparam("limit", type_=Integer())))
 INSERT = Statement(
     insert(I).values(tenant_id=tenant, claim_hash=bindparam("claim_hash"), **{name: bindparam(name) for name in OWN})

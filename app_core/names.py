@@ -36,7 +36,6 @@ class Named(NamedTuple):
 
 OF_TENANT: BindParameter[str] = bindparam("tenant_id")
 PERSON_OF_USER = U.outerjoin(P, and_(P.c.tenant_id == U.c.tenant_id, P.c.directory_user_id == U.c.id))
-TEAM_OF_GROUP = G.outerjoin(TEAM, and_(TEAM.c.tenant_id == G.c.tenant_id, TEAM.c.group_id == G.c.id))
 ITS_CONNECTIONS = select(CONNECTION.c.id).where(CONNECTION.c.tenant_id == OF_TENANT)
 USER = (func.coalesce(P.c.display_name, U.c.user_name), P.c.id)
 USERS = Statement(
@@ -49,12 +48,12 @@ USERS_OF_ENTRA = Statement(
 )
 GROUPS = Statement(
     select(G.c.id, G.c.display_name, G.c.id, TEAM.c.id)
-    .select_from(TEAM_OF_GROUP)
+    .select_from(teams.GROUPS_WITH_TEAM)
     .where(G.c.tenant_id == OF_TENANT, among(G.c.id, "ids"))
 )
 GROUPS_OF_ENTRA = Statement(
     select(G.c.entra_object_id, G.c.display_name, G.c.id, TEAM.c.id)
-    .select_from(TEAM_OF_GROUP)
+    .select_from(teams.GROUPS_WITH_TEAM)
     .where(G.c.tenant_id == OF_TENANT, G.c.connection_id.in_(ITS_CONNECTIONS), among(G.c.entra_object_id, "ids"))
 )
 PEOPLE = Statement(select(P.c.id, P.c.display_name).where(P.c.tenant_id == OF_TENANT, among(P.c.id, "ids")))
@@ -142,10 +141,6 @@ def _invitations(work: Work, ids: Sequence[str]) -> Found:
     return {str(key): Named(str(name or "a card"), "cards", str(card_id)) for key, name, card_id in rows}
 
 
-def _runs(work: Work, ids: Sequence[str]) -> Found:
-    return {str(key): Named(str(policy), "reconciliations", str(key)) for key, policy in work.rows(RUNS, ids=ids)}
-
-
 def _jobs(work: Work, ids: Sequence[str]) -> Found:
     return {str(key): Named(str(kind)) for key, kind in work.rows(JOBS, ids=ids)}
 
@@ -178,7 +173,7 @@ LOOKS: Mapping[str, Look] = {
     "Card": _cards,
     "Login": _logins,
     "Invitation": _invitations,
-    "Reconciliation": _runs,
+    "Reconciliation": _of(RUNS, "reconciliations"),
     "Job": _jobs,
     "ApiKey": _keys,
     "Token": _tokens,

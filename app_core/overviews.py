@@ -16,10 +16,11 @@ from app_core.clock import Stamp
 from app_core.db import KeyText, Statement, among, position, table_of
 from app_core.directory import G, M, U
 from app_core.invitations import OWN, I, Invitation
-from app_core.people import PERSON, SEARCHED, STATES, P, Person
+from app_core.people import PERSON, P, Person
+from app_core.people import chosen as chosen_people
 from app_core.resource import JsonObject, attributes_of, fold
 from app_core.seats import CURRENT, WAITING, S
-from app_core.teams import A
+from app_core.teams import GROUPS_WITH_TEAM, A
 from app_core.templates import E, TemplateAssignmentRow
 from app_core.vault import L
 from app_core.work import Work
@@ -54,7 +55,7 @@ GROUPS = (
         A.c.sync_status,
         A.c.deletion_requested_at,
     )
-    .select_from(G.outerjoin(A, and_(A.c.tenant_id == G.c.tenant_id, A.c.group_id == G.c.id)))
+    .select_from(GROUPS_WITH_TEAM)
     .where(OF_TENANT)
 )
 GROUP = Statement(GROUPS.where(G.c.id == bindparam("group_id")))
@@ -70,7 +71,7 @@ def _page(*, searched: bool) -> Statement:
 PAGES = {searched: _page(searched=searched) for searched in (False, True)}
 BY_OBJECT_ID = Statement(
     select(G.c.entra_object_id, G.c.id, A.c.id)
-    .select_from(G.outerjoin(A, and_(A.c.tenant_id == G.c.tenant_id, A.c.group_id == G.c.id)))
+    .select_from(GROUPS_WITH_TEAM)
     .where(OF_TENANT, G.c.connection_id == bindparam("connection_id"), among(G.c.entra_object_id, "object_ids"))
 )
 OF_OBJECT_IDS = Statement(
@@ -216,16 +217,8 @@ NEEDS = {
 
 @cache
 def _people(state: str | None, origin: str | None, need: str | None, *, searched: bool) -> Statement:
-    chosen = select(*PERSON).where(P.c.tenant_id == bindparam("tenant_id"), P.c.id > bindparam("after", type_=KeyText))
-    if state is not None:
-        chosen = chosen.where(STATES[state])
-    if origin is not None:
-        chosen = chosen.where(P.c.origin == bindparam("origin", type_=KeyText))
-    if need is not None:
-        chosen = chosen.where(NEEDS[need])
-    if searched:
-        chosen = chosen.where(SEARCHED)
-    return Statement(chosen.order_by(P.c.id).limit(bindparam("limit", type_=Integer())))
+    chosen = chosen_people(state, origin, searched=searched)
+    return Statement(chosen if need is None else chosen.where(NEEDS[need]))
 
 
 def people(

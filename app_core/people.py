@@ -14,6 +14,7 @@ from sqlalchemy import (
     ForeignKeyConstraint,
     Index,
     Integer,
+    Select,
     Text,
     UniqueConstraint,
     and_,
@@ -338,17 +339,21 @@ SEARCHED = or_(
 """Whether a part of a person's name or addresses is `q`."""
 
 
-def _page(state: str | None, origin: str | None, *, problem: bool, searched: bool) -> Statement:
-    chosen = select(*PERSON).where(OF_TENANT, P.c.id > bindparam("after", type_=KeyText))
+def chosen(state: str | None, origin: str | None, *, searched: bool) -> Select[Any]:
+    """Start a list of people in the order of their ids."""
+    found = select(*PERSON).where(OF_TENANT, P.c.id > bindparam("after", type_=KeyText))
     if state is not None:
-        chosen = chosen.where(STATES[state])
+        found = found.where(STATES[state])
     if origin is not None:
-        chosen = chosen.where(P.c.origin == bindparam("origin", type_=KeyText))
-    if problem:
-        chosen = chosen.where(P.c.problems.is_not(None))
+        found = found.where(P.c.origin == bindparam("origin", type_=KeyText))
     if searched:
-        chosen = chosen.where(SEARCHED)
-    return Statement(chosen.order_by(P.c.id).limit(bindparam("limit", type_=Integer())))
+        found = found.where(SEARCHED)
+    return found.order_by(P.c.id).limit(bindparam("limit", type_=Integer()))
+
+
+def _page(state: str | None, origin: str | None, *, problem: bool, searched: bool) -> Statement:
+    found = chosen(state, origin, searched=searched)
+    return Statement(found.where(P.c.problems.is_not(None)) if problem else found)
 
 
 PAGES = {

@@ -5,11 +5,10 @@ a secret, and of the exchange only what identifies objects and shows the shape: 
 """
 
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
-from itertools import combinations
 from typing import Any, NamedTuple
 
 import orjson
@@ -83,17 +82,6 @@ L = table_of(ProvisioningLogRow)
 COLUMNS = tuple(column.name for column in L.columns)
 INSERT = Statement(insert(L).values({name: bindparam(name) for name in COLUMNS}))
 OF_TENANT = L.c.tenant_id == bindparam("tenant_id")
-FILTERS = ("outcome", "action", "source", "target_id")
-
-
-def _page(named: Collection[str]) -> Statement:
-    chosen = select(L).where(OF_TENANT, L.c.id < bindparam("before"), *[L.c[name] == bindparam(name) for name in named])
-    return Statement(chosen.order_by(L.c.id.desc()).limit(bindparam("count", type_=Integer())))
-
-
-PAGES = {
-    frozenset(named): _page(named) for number in range(len(FILTERS) + 1) for named in combinations(FILTERS, number)
-}
 FIND = Statement(select(L).where(OF_TENANT, L.c.id == bindparam("entry_id")))
 # Ids sort by the time they were made, which is within the transaction: the key leads to the few of one instant.
 AT = Statement(
@@ -179,9 +167,8 @@ def page(
     target_id: str | None = None,
 ) -> list[dict[str, Any]]:
     """List entries newest first, from behind `after`, of one outcome, action, source or target where one is named."""
-    asked = {"outcome": outcome, "action": action, "source": source, "target_id": target_id}
-    named = {name: value for name, value in asked.items() if value is not None}
-    return [_entry(row) for row in work.rows(PAGES[frozenset(named)], before=after, count=limit, **named)]
+    wanted = Wanted(outcome, source, action, target_ids=None if target_id is None else [target_id])
+    return [_entry(row) for row in _found(work, wanted, after, "", limit)]
 
 
 def find(work: Work, entry_id: str) -> dict[str, Any] | None:

@@ -20,6 +20,7 @@ from sqlalchemy import (
     delete,
     func,
     insert,
+    null,
     or_,
     select,
     update,
@@ -27,7 +28,7 @@ from sqlalchemy import (
 from sqlalchemy.sql.selectable import FromClause
 from sqlmodel import Field, SQLModel
 
-from app_core import clock, credentials, people, tenants
+from app_core import clock, credentials, graph_links, people, tenants
 from app_core.accounts import A, O
 from app_core.clock import Stamp
 from app_core.connections import CONNECTION
@@ -257,7 +258,7 @@ PEEK = Statement(select(*[L.c[name] for name in OWNER], *WHO).select_from(_with_
 TAKE_LINK = Statement(delete(L).where(*LIVE_LINK).returning(*[L.c[name] for name in OWNER]))
 END_LINKS = {kind: Statement(delete(L).where(_of(L, kind))) for kind in Kind}
 OPERATOR_OF = Statement(
-    select(O.c.id).where(
+    select(null(), O.c.id).where(
         O.c.entra_tenant_id == bindparam("directory_id"), O.c.entra_object_id == bindparam("object_id")
     )
 )
@@ -268,7 +269,7 @@ ADMINISTRATOR_OF = Statement(
 )
 # A directory belongs to one connection; where an operator lets several share it, the one it belongs to comes first.
 MEMBER_OF = Statement(
-    select(P.c.tenant_id, P.c.id, P.c.active)
+    select(P.c.tenant_id, P.c.id)
     .select_from(
         CONNECTION.join(U, and_(U.c.tenant_id == CONNECTION.c.tenant_id, U.c.connection_id == CONNECTION.c.id)).join(
             P, and_(P.c.tenant_id == U.c.tenant_id, P.c.directory_user_id == U.c.id)
@@ -276,12 +277,13 @@ MEMBER_OF = Statement(
     )
     .where(
         CONNECTION.c.entra_tenant_id == bindparam("directory_id"),
-        or_(CONNECTION.c.status == "connected", CONNECTION.c.status == "quarantined"),
+        graph_links.LIVE,
         U.c.entra_object_id == bindparam("object_id"),
     )
     .order_by(P.c.active.desc(), CONNECTION.c.shared, CONNECTION.c.connected_at, P.c.tenant_id)
     .limit(1)
 )
+IDENTIFIED = {Kind.OPERATOR: OPERATOR_OF, Kind.ADMINISTRATOR: ADMINISTRATOR_OF, Kind.MEMBER: MEMBER_OF}
 
 
 def _purge(table: Table) -> Statement:
@@ -387,11 +389,9 @@ def _identified(connection: Connection, identity: Identity, wanted: Kind | None)
     params = {"directory_id": identity.tid.lower(), "object_id": identity.oid.lower()}
     looked_for = tuple(Kind) if wanted is None else (wanted,)
     for kind in looked_for:
-        row = connection.row(
-            {Kind.OPERATOR: OPERATOR_OF, Kind.ADMINISTRATOR: ADMINISTRATOR_OF}.get(kind, MEMBER_OF), params
-        )
+        row = connection.row(IDENTIFIED[kind], params)
         if row is not None:
-            return Subject(kind, None, row[0]) if kind is Kind.OPERATOR else Subject(kind, row[0], row[1])
+            return Subject(kind, *row)
     if wanted is Kind.MEMBER:
         raise NoAccount(
             "Nobody of this Microsoft account is known here. Your company has to connect its directory and provision "

@@ -110,6 +110,10 @@ A, X, M = TEAM_TABLE, MEMBERSHIP, directory.M
 tenant = directory.tenant
 TEAM = tuple(A.c[name] for name in Team._fields)
 OF_TENANT = A.c.tenant_id == tenant
+GROUPS_WITH_TEAM = directory.G.outerjoin(
+    A, and_(A.c.tenant_id == directory.G.c.tenant_id, A.c.group_id == directory.G.c.id)
+)
+"""Groups, each with the team that it feeds, if it feeds one."""
 
 FIND = Statement(select(*TEAM).where(OF_TENANT, A.c.id == bindparam("team_id")))
 LOCK = Statement(select(*TEAM).where(OF_TENANT, A.c.id == bindparam("team_id")).with_for_update())

@@ -88,7 +88,7 @@ def read(work: Work, request: Request) -> Answer:
 def redraw(work: Work, request: Request) -> Answer:
     """Show the form again with a field moved, added or removed; nothing is saved."""
     edit = edited(read_draft(request), request)
-    return _editor(work, request, _required(work, request.id), edit.draft, said=edit.said, opened=edit.opened)
+    return _editor(work, request, _required(work, request.id), edit.draft, said=edit.said, added=edit.added)
 
 
 def preview(work: Work, request: Request) -> Answer:
@@ -119,7 +119,7 @@ def delete(work: Work, request: Request) -> Answer:
 
 
 def _editor(
-    work: Work, request: Request, template: Template, draft: Draft, *, said: str = "", opened: str | None = None
+    work: Work, request: Request, template: Template, draft: Draft, *, said: str = "", added: str | None = None
 ) -> Answer:
     ((cards, groups),) = overviews.template_counts(work, [template.id]).values()
     return page(
@@ -130,7 +130,8 @@ def _editor(
         template=template,
         draft=draft,
         said=said,
-        opened=opened,
+        added=added,
+        unsaved=draft != draft_of(template),
         cards=cards,
         groups=groups,
         sources=[("", "Nothing"), *SOURCE_WORDS.items()],

@@ -1,5 +1,5 @@
-// The editor of a template: fields are dragged into another order, folded fields say what is in them, and colours that
-// were loaded once do not flash. Without it the arrows and the buttons do the same by the server.
+// The editor of a template: fields are dragged into another order, fields say what is in them, and colours that were
+// loaded once do not flash. Without it the arrows and the buttons do the same by the server.
 "use strict";
 
 const editor = document.getElementById("editor");
@@ -43,24 +43,27 @@ editor.addEventListener("input", (event) => {
   if (name === "label") row.querySelector(".field-name").textContent = event.target.value;
 });
 
-// What is unfolded stays so, what was moved is said, and the preview follows.
-let unfolded = new Set();
+// What was folded again need not be sent unfolded.
+editor.addEventListener("toggle", (event) => {
+  const open = event.target.querySelector("[name=open]");
+  if (open) open.disabled = !event.target.open;
+}, true);
+
 document.addEventListener("htmx:beforeSwap", (event) => {
   const { target, xhr } = event.detail;
-  if (target.id === "fields") unfolded = new Set([...document.querySelectorAll(".field-row[open]")].map((row) => row.id));
-  if (target.id === "preview") {
-    const [, address] = /href="(\/c\/look\/[^"]+)"/.exec(xhr.responseText) ?? [];
-    if (address && !document.head.querySelector(`link[href="${address}"]`)) {
-      const link = Object.assign(document.createElement("link"), { rel: "stylesheet", href: address });
-      document.head.append(link);
-    }
+  if (target.id !== "preview") return;
+  const [, address] = /href="(\/c\/look\/[^"]+)"/.exec(xhr.responseText) ?? [];
+  if (address && !document.head.querySelector(`link[href="${address}"]`)) {
+    const link = Object.assign(document.createElement("link"), { rel: "stylesheet", href: address });
+    document.head.append(link);
   }
 });
-// Until it has settled, htmx has the attributes of before on what has the same id.
+// What was moved is said, and the preview follows.
 document.addEventListener("htmx:afterSettle", (event) => {
   if (event.detail.target.id !== "fields") return;
-  for (const id of unfolded) document.getElementById(id)?.setAttribute("open", "");
-  moved.textContent = event.detail.target.querySelector("[data-said]").dataset.said;
+  const { said } = event.detail.target.querySelector("[data-said]").dataset;
+  if (!said) return;
+  moved.textContent = said;
   event.detail.target.querySelector(".field-row.new input:not([type=hidden])")?.select();
   changed();
 });
