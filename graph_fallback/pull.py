@@ -170,7 +170,9 @@ def _go_on(work: Work, job: Job, place: Place, taken: Taken) -> None:
         if place.stage == "managers":
             graph_links.pulled(work)
             if anew:
-                reconciliations.ask(work, tries=reconciliations.TRIES)
+                # What this pull has written down would be too fresh for a run that began now.
+                old_enough = clock.later(reconciliations.GRACE_SECONDS + 60)
+                reconciliations.ask(work, tries=reconciliations.TRIES, at=old_enough)
     said = f"{place.stage}: {taken.said}" if taken.said else job.phase
     jobs.save(work, job, Progress(None if following is None else following.cursor, taken.seen, said))
 

@@ -25,12 +25,14 @@ from app_core import (
     administration,
     api_keys,
     clock,
+    directory_photos,
     graph_links,
     migrations,
     outbox,
     reconciliations,
     templates,
     tenants,
+    user_filter,
 )
 from app_core.api_keys import KeyScope
 from app_core.resource import ENTERPRISE_USER, attributes_of
@@ -108,6 +110,8 @@ class Changes:
     groups: dict[str, set[str]] = field(default_factory=dict)
     """Object id → members that are live."""
     names: dict[str, str] = field(default_factory=dict)
+    chosen: list[str] = field(default_factory=list)
+    """The groups of the user filter, by object id; they stay."""
     made: Counter[tuple[str, str]] = field(default_factory=Counter)
     """How often what of whom was changed."""
     steps: list[JSON] = field(default_factory=list)
@@ -201,6 +205,12 @@ class Changes:
         self.made[user, "active"] += 1
         self.do("change_user", user=user, accountEnabled=self.random.random() < 0.5)
 
+    def set_photo(self) -> None:
+        self.do("set_photo", user=self.someone(), seed=f"photo {self.new()}")
+
+    def remove_photo(self) -> None:
+        self.do("remove_photo", user=self.someone())
+
     def give_manager(self) -> None:
         self.do("set_manager", user=self.someone(), manager=self.random.choice([None, self.someone()]))
 
@@ -230,7 +240,7 @@ class Changes:
 
     def make_group_anew(self) -> None:
         """Delete a group, and make another one of its name."""
-        group = self.some_group()
+        group = self.random.choice(sorted(self.groups.keys() - set(self.chosen)))
         del self.groups[group]
         self.do("delete", object=group)
         self.make_group(self.names.pop(group))
@@ -262,6 +272,8 @@ ACTS: Mapping[Callable[[Changes], None], int] = {
     Changes.move: 10,
     Changes.switch: 10,
     Changes.give_manager: 6,
+    Changes.set_photo: 4,
+    Changes.remove_photo: 2,
     Changes.join: 18,
     Changes.leave: 12,
     Changes.rename_group: 8,
@@ -343,7 +355,14 @@ class House:
         return sql(self.url, query, self.joined.customer.tenant_id)
 
     def ask(self) -> None:
+        """Ask for a pull, photos of all included."""
+        self.write(directory_photos.ask_all)
         self.write(graph_links.ask_for_pull)
+
+    def filter(self) -> None:
+        """Have only the people of most groups imported from now on."""
+        self.changes.chosen = sorted(self.changes.groups)[1:]
+        self.write(lambda work: user_filter.choose(work, self.changes.chosen))
 
     def reconcile(self) -> str:
         return str(self.write(lambda work: reconciliations.ask(work, grace=0.0)).id)
@@ -370,7 +389,7 @@ class House:
     def wait_a_while(self) -> None:
         """Let a job come to its end, if it does soon."""
         with contextlib.suppress(AssertionError):
-            wait_for(self.rests, 4)
+            wait_for(self.rests, 2)
 
     def struck(self) -> Counter[str]:
         """Count how often each kind of fault has struck."""
@@ -392,6 +411,9 @@ class House:
         self.repaired = Counter(
             each.drift.kind for each in self.joined.read(lambda work: reconciliations.findings(work, run.id))
         )
+        # Who has come has a turn for the photo since.
+        self.ask()
+        wait_for(self.rests, 60)
 
     def check_run(self, run_id: str) -> reconciliations.Run:
         wait_for(self.rests, 60)
@@ -443,6 +465,8 @@ def test_nothing_is_lost_and_nothing_doubled(database_url: str, entra: Entra, tm
             entra.script(*[{"do": "fault", "seed": seed + at, **fault} for at, fault in enumerate(FAULTS)])
             t0 = time.monotonic()
             for turn in range(KILLS):
+                if turn == KILLS // 2:
+                    house.filter()
                 house.work(turn, changes=6)
                 house.kill_one()
                 if turn % 2:
@@ -495,9 +519,13 @@ def check(house: House) -> None:
     truth = house.joined.there.truth()
     tenant_id = house.joined.customer.tenant_id
     assert [] == disagreements(house.url, tenant_id)
-    ids = check_users(house, truth)
+    in_scope = {
+        each["id"] for group in truth["groups"] if group["id"] in house.changes.chosen for each in group["members"]
+    }
+    ids = check_users(house, truth, in_scope)
+    check_photos(house, truth)
     with house.api() as every:
-        people = check_people(every, ids)
+        people = check_people(every, ids, in_scope)
         members = check_teams(every, truth, ids, people)
         cards = check_cards(house, every, truth, members)
         told, events = Told(), every("events")
@@ -507,7 +535,7 @@ def check(house: House) -> None:
         check_counts(house, every, told, events)
 
 
-def check_users(house: House, truth: JSON) -> dict[str, JSON]:
+def check_users(house: House, truth: JSON, in_scope: set[str]) -> dict[str, JSON]:
     """Hold the mirror's users against the directory's; give them by the mirror's id."""
     rows = sql(
         house.url,
@@ -519,16 +547,18 @@ def check_users(house: House, truth: JSON) -> dict[str, JSON]:
     )
     here = {str(row[1]): (str(row[0]), row) for row in rows}
     assert len(rows) == len(here)
-    assert live.keys() <= here.keys() <= live.keys() | deleted.keys()
+    # Who is outside of the filter and was here before stays, inactive.
+    assert live.keys() & in_scope <= here.keys() <= live.keys() | deleted.keys()
     for object_id, (_, row) in here.items():
         document = attributes_of(bytes(row[4]))
         said = live.get(object_id, deleted.get(object_id))
         assert said is not None
-        assert (object_id in live and said["accountEnabled"]) == bool(row[3]), said["userPrincipalName"]
+        active = object_id in live and object_id in in_scope and said["accountEnabled"]
+        assert active == bool(row[3]), said["userPrincipalName"]
         if object_id in live:
             told = told_of(document)
             # One who is deleted and can be restored is a manager in one list of Graph's, and none in another.
-            manager = told["manager"] if said["manager"] in deleted else said["manager"] and here[said["manager"]][0]
+            manager = told["manager"] if said["manager"] in deleted else here.get(said["manager"], (None,))[0]
             assert wanted_of(said, manager) == told, said["userPrincipalName"]
     return {key: {**live.get(object_id, {}), "object_id": object_id} for object_id, (key, _) in here.items()}
 
@@ -556,13 +586,31 @@ def told_of(document: JSON) -> JSON:
     }
 
 
-def check_people(every: Callable[..., list[JSON]], ids: dict[str, JSON]) -> dict[str, JSON]:
+def check_photos(house: House, truth: JSON) -> None:
+    """Hold the photos of the people against those of the directory; who is not active is not asked for."""
+    rows = sql(
+        house.url,
+        "SELECT u.entra_object_id, d.etag, p.photo_hash FROM directory_user u "
+        "JOIN person p ON p.tenant_id = u.tenant_id AND p.directory_user_id = u.id "
+        "JOIN directory_photo d ON d.tenant_id = u.tenant_id AND d.user_id = u.id "
+        "WHERE u.tenant_id = ? AND u.active AND d.asked_at IS NOT NULL",
+        house.joined.customer.tenant_id,
+    )
+    photos = {each["id"]: each["photo"] for each in truth["users"]}
+    assert {str(key): photos[str(key)] for key, _, _ in rows if key in photos} == {
+        str(key): etag for key, etag, _ in rows if key in photos
+    }
+    assert all((etag is None) == (photo is None) for _, etag, photo in rows)
+    assert len(rows) > PEOPLE // 2
+
+
+def check_people(every: Callable[..., list[JSON]], ids: dict[str, JSON], in_scope: set[str]) -> dict[str, JSON]:
     """Hold people against the users that lead to them; give them by object id."""
     found = every("people")
     led = {each["directory_user_id"]: each for each in found if each["directory_user_id"] is not None}
     assert ids.keys() == led.keys()
     for key, person in led.items():
-        active = bool(ids[key].get("accountEnabled"))
+        active = bool(ids[key].get("accountEnabled")) and ids[key]["object_id"] in in_scope
         assert ("active" if active else "inactive") == person["state"]
         if "userPrincipalName" in ids[key]:
             assert ids[key]["userPrincipalName"] == person["sign_in"]
@@ -587,7 +635,8 @@ def check_teams(
         assert len(listed) == len(set(listed)) == team["member_count"]
         members[team["id"]] = set(listed)
         # Who is deleted and can be restored is still in, and Entra does not show it.
-        assert {people[each["id"]]["id"] for each in wanted[object_id]["members"]} == set(listed) - gone, team["name"]
+        named = {people[each["id"]]["id"] for each in wanted[object_id]["members"] if each["id"] in people}
+        assert named == set(listed) - gone, team["name"]
     return members
 
 

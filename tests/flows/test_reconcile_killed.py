@@ -167,10 +167,13 @@ def anew(joined: Joined) -> Joined:
 
 
 def test_a_run_that_nobody_waits_for_is_tried_again(anew: Joined) -> None:
-    """Each try is a run of its own, failed with its reason and when the next begins; one that gets through repairs."""
+    """Each try is a run of its own, failed with its reason and when the next begins; one that gets through repairs.
+
+    The first begins when what the pull has just written down is old enough to be compared.
+    """
     failed, rested = background_run(anew)
 
-    assert (State.FAILED, 0) == (failed.state, rested)
+    assert (State.FAILED, 360) == (failed.state, rested)
     assert failed.error is not None
     assert "an access policy of the directory keeps the application out. The next try is at 2" in failed.error
     assert asks_for_a_run(anew)
@@ -185,7 +188,7 @@ def test_it_is_given_up_in_the_end(anew: Joined) -> None:
     """The pauses grow, and there are five tries; the last says no next one, and the next pull that begins anew asks."""
     runs = [background_run(anew) for _ in range(reconciliations.TRIES)]
 
-    assert [0, 600, 1200, 2400, 4800] == [rested for _, rested in runs]
+    assert [360, 600, 1200, 2400, 4800] == [rested for _, rested in runs]
     assert [State.FAILED] * 5 == [run.state for run, _ in runs]
     assert [True] * 4 + [False] == ["The next try is at" in (run.error or "") for run, _ in runs]
     assert not asks_for_a_run(anew)

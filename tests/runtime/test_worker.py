@@ -198,7 +198,9 @@ def test_the_server_ends_in_the_middle(own_database: str, tmp_path: Path, end: s
     assert job["done"] == len(house.facts()["card"])
     if end == "SIGKILL":
         assert ("running", True) == (job["state"], job["leased_until"] is not None)
-        house.a_minute_passes()
+        if not own_database.startswith("sqlite"):
+            # On SQLite the next server knows that nobody has the job any more.
+            house.a_minute_passes()
     else:
         assert ("queued", None) == (job["state"], job["leased_until"])
 
@@ -447,6 +449,26 @@ def test_a_step_that_fails_is_tried_again(small: House) -> None:
 
     assert tries[1] - tries[0] >= 0.9
     assert 1 == sum(row["name"] == "Made by a step" for row in small.facts()["team"])
+
+
+def test_who_asks_again_need_not_wait_for_a_rest(small: House) -> None:
+    """A job that rests after a failure is due when it is asked for again."""
+    small.write(lambda work: jobs.enqueue(work, "fake", "fake", {}))
+
+    def fail(connection: Connection) -> None:
+        job = jobs.claim(connection, ["fake"])
+        assert job is not None
+        jobs.postpone(connection, job, "Graph wants a pause.", until=clock.later(600))
+
+    def claim(connection: Connection) -> Job | None:
+        return jobs.claim(connection, ["fake"])
+
+    in_core(small.database_url, lambda database: database.write(fail))
+    assert in_core(small.database_url, lambda database: database.write(claim)) is None
+
+    small.write(lambda work: jobs.enqueue(work, "fake", "fake", {}))
+
+    assert in_core(small.database_url, lambda database: database.write(claim)) is not None
 
 
 def test_a_step_that_always_fails_is_given_up(small: House, monkeypatch: pytest.MonkeyPatch) -> None:
