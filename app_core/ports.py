@@ -116,6 +116,8 @@ class Identity:
     name: str = field(default="", repr=False)
     preferred_username: str = field(default="", repr=False)
     """For the screen alone: whoever administers a directory can make it say anything."""
+    administrator: bool | None = None
+    """Whether they may consent for their directory; None where the token does not say."""
 
 
 @dataclass(frozen=True, slots=True)

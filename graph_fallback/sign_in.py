@@ -32,6 +32,13 @@ from graph_fallback.tokens import (
 logger = logging.getLogger(__name__)
 KEPT = ("state", "nonce", "code_verifier", "redirect_uri", "scope")
 LONGEST_NAME = 200
+CONSENTING_ROLES = {
+    "62e90394-69f5-4237-9190-012177145e10",  # Global Administrator
+    "e8611ab8-c189-46e8-94e1-60213ab1f814",  # Privileged Role Administrator
+    "9b895d92-2cd3-44c7-9d02-a6ac2d5ea5c3",  # Application Administrator
+    "158c047a-c907-4556-b7ef-446551a6b5f7",  # Cloud Application Administrator
+}
+"""Template ids of the directory roles whose holders manage which applications a directory lets in (claim `wids`)."""
 
 AGAIN = "Sign in again; if it happens again, tell the operator of this server."
 DECLINED = "The sign-in was cancelled, or what it asks for was declined. Sign in again and accept."
@@ -180,7 +187,15 @@ def _identity(claims: Mapping[str, Any]) -> Identity:
         claims["oid"].lower(),
         name[:LONGEST_NAME] if isinstance(name, str) else "",
         address[:LONGEST_NAME] if isinstance(address, str) else "",
+        _is_administrator(claims.get("wids")),
     )
+
+
+def _is_administrator(roles: object) -> bool | None:
+    """Read `wids`, which is in the token only where the app registration asks for directory roles."""
+    if not isinstance(roles, list):
+        return None
+    return any(isinstance(role, str) and role.lower() in CONSENTING_ROLES for role in roles)
 
 
 def _refused(answer: Mapping[str, str]) -> SignInRefused:

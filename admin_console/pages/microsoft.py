@@ -25,6 +25,10 @@ NOT_BEGUN = (
     "This sign-in did not begin in this browser, was finished already, or took longer than ten minutes. Begin it again."
 )
 
+NOT_CONSENTING = (
+    "Only an administrator of a Microsoft directory connects it, and this account is none. Begin again, and sign in as "
+    "Global, Privileged Role, Application or Cloud Application Administrator."
+)
 NO_ADMINISTRATOR = "This Microsoft account administers nothing here; these are its own cards."
 
 
@@ -135,7 +139,12 @@ def _link(connection: Connection, request: Request, kept: Kept, identity: Identi
 
 
 def _prove(connection: Connection, request: Request, kept: Kept, identity: Identity) -> Redirect:
-    """Keep which directory the browser belongs to, beside what came back from consent, until both are used up."""
+    """Keep which directory the browser belongs to, beside what came back from consent, until both are used up.
+
+    Raises SignInRefused for an employee who decides nothing there: the directory may have consented for somebody else.
+    """
+    if identity.administrator is False:
+        raise SignInRefused(NOT_CONSENTING)
     proved = Kept(identity.tid, PROVED, kept.after, kept.session_id)
     secret = sign_in_flows.keep(connection, proved, clock.now())
     return done("/console/connection/finish", cookies={flow_cookie(request): secret})

@@ -53,6 +53,8 @@ class Settings(BaseModel):
     """What the metadata of a photo that is not there looks like."""
     consent: Literal["page", "grant", "deny"] = "grant"
     """What the administrator answers to the question for consent."""
+    wids: tuple[str, ...] | None = None
+    """Directory roles that id tokens name, whoever signs in; None: the application does not ask for them."""
     roles_after_seconds: Annotated[float, Field(ge=0)] = 0
     """How long after the consent tokens carry no permissions yet, by the directory's clock."""
     units_per_10s: Annotated[int, Field(ge=1)] | None = None

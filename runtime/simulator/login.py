@@ -437,6 +437,8 @@ def _id_token(cloud: Cloud, tenant: Tenant, user: Entry, application: Applicatio
         claims["email"] = user.value("mail")
     if sign_in.nonce is not None:
         claims["nonce"] = sign_in.nonce
+    if cloud.settings.wids is not None:
+        claims["wids"] = list(cloud.settings.wids)
     return cloud.keys.sign(claims)
 
 

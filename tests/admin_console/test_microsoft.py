@@ -224,6 +224,21 @@ def test_who_belongs_to_another_directory_connects_nothing(
     assert ["failure"] == [each["outcome"] for each in company.log(action="connect")]
 
 
+@pytest.mark.parametrize(
+    ("role", "status"), [("b79fbf4d-3ef9-4689-8143-76b194e85509", 400), ("62e90394-69f5-4237-9190-012177145e10", 303)]
+)
+def test_an_employee_connects_nothing(
+    site: Site, company: Company, admin: Browser, there: EntraTenant, role: str, status: int
+) -> None:
+    """Where id tokens name directory roles, just those who administer the directory prove that it is theirs."""
+    site.entra.do("settings", wids=[role])
+    asked = admin.get(consented(admin.get("/console/microsoft/consent", 303)), 303)
+    returned = admin.get(chosen(asked, there.user(unique("employee"))), status)
+
+    assert (status == 400) == ("Only an administrator of a Microsoft directory connects it" in said(returned))
+    assert "not connected" in said(admin.get("/console/setup/graph"))
+
+
 def test_a_state_belongs_to_the_session_that_asked(
     site: Site, company: Company, admin: Browser, there: EntraTenant
 ) -> None:

@@ -57,6 +57,10 @@ def asked_of(flow: Flow) -> dict[str, str]:
 # A login that signs what a test wants -------------------------------------------------------------------------------
 
 
+MEMBER_ROLE = "b79fbf4d-3ef9-4689-8143-76b194e85509"
+"""What `wids` holds for whoever has no other role."""
+
+
 class Issuer(Entra):
     """A login that gives id tokens for the last sign-in, with whatever claims."""
 
@@ -125,6 +129,24 @@ def test_whoever_has_a_good_token_is_who_it_says(issuer: Issuer) -> None:
         asked.form["redirect_uri"],
         asked.form["client_secret"],
     )
+
+
+@pytest.mark.parametrize(
+    ("wids", "administrator"),
+    [
+        (None, None),
+        ("62e90394-69f5-4237-9190-012177145e10", None),
+        ([], False),
+        ([MEMBER_ROLE, 7], False),
+        ([MEMBER_ROLE, "62E90394-69F5-4237-9190-012177145E10"], True),
+        (["158c047a-c907-4556-b7ef-446551a6b5f7"], True),
+    ],
+)
+def test_directory_roles_say_who_administers(issuer: Issuer, wids: object, administrator: bool | None) -> None:
+    """Where the token does not name roles nothing is known of them."""
+    issuer.changes = {"wids": wids}
+
+    assert administrator is identified(issuer).administrator
 
 
 def test_the_address_of_a_sign_in(issuer: Issuer) -> None:
