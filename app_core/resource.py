@@ -7,7 +7,7 @@ continues both without being taken apart.
 
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, NamedTuple, TypeAlias
@@ -221,3 +221,8 @@ def groups_member(entries: str | None) -> GroupsMember:
 def with_groups(stored: bytes, groups: GroupsMember) -> bytes:
     """Give a user's document with its groups; BASE is still to be filled in."""
     return stored[: -len(TAIL)] + groups.ending
+
+
+def page_with_groups(rows: Sequence[Sequence[Any]], endings: Mapping[str, bytes]) -> list[bytes]:
+    """Give users as `with_groups` does, of rows of their ids and documents; who has no ending is in no group."""
+    return [row[1][: -len(TAIL)] + endings.get(row[0], TAIL) for row in rows]

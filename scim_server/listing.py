@@ -166,8 +166,13 @@ def _selection(resource_type: ResourceType, tree: Tree | None) -> tuple[Select[A
 
 
 @lru_cache(maxsize=512)
-def _page(resource_type: ResourceType, tree: Tree | None, sort_by: str | None, descending: bool, mode: str) -> Page:
-    """Make a page's statement. Modes: `first`, `index`, `after` a cursor, `after-none` (its sort value missing)."""
+def _page(
+    resource_type: ResourceType, tree: Tree | None, sort_by: str | None, descending: bool, mode: str, far: bool
+) -> Page:
+    """Make a page's statement. Modes: `first`, `index`, `after` a cursor, `after-none` (its sort value missing).
+
+    `far` says that a trip costs more than reading each user's groups by itself.
+    """
     chosen, compiled = _selection(resource_type, tree)
     key = ID[resource_type.name]
     limit = bindparam("limit", type_=Integer())
@@ -176,9 +181,11 @@ def _page(resource_type: ResourceType, tree: Tree | None, sort_by: str | None, d
         # Few rows come out of an index of their own; a planner without statistics would rather walk the ids in order.
         few = tree is not None and filters.selective(resource_type, tree)
         order = key.concat("") if few else key
-        has_groups = few and resource_type.name == "User"
+        has_groups = (few or far) and resource_type.name == "User"
         if has_groups:
             chosen = chosen.add_columns(GROUPS_OF)
+        if tree is None:
+            chosen = chosen.add_columns(directory.COUNTED.scalar_subquery())
         if mode == "after":
             chosen = chosen.where(key > bindparam("last", type_=KeyText))
         elif mode == "index" and tree is None:
@@ -252,12 +259,17 @@ def rows(work: Work, resource_type: ResourceType, query: Query) -> Found:
     got: Sequence[Sequence[Any]] = ()
     has_groups = False
     if query.count:
-        page = _page(resource_type, _tree(query), query.sort_by, query.descending, "index" if offset else "first")
-        got, has_groups = _run(work, page, query, limit=query.count, offset=offset), page.has_groups
+        page = _page_of(work, resource_type, query, "index" if offset else "first")
+        got, has_groups = _run(work, resource_type, page, query, limit=query.count, offset=offset), page.has_groups
     # A short page that holds something has said how many there are.
     known = offset + len(got) if len(got) < query.count and (got or not offset) else None
-    known = total(work, resource_type, query.filter) if known is None else known
+    known = _total_behind(work, resource_type, query, got) if known is None else known
     return Found(got, known, query.start, None, has_groups, _neighbours(query))
+
+
+def _total_behind(work: Work, resource_type: ResourceType, query: Query, got: Sequence[Sequence[Any]]) -> int:
+    """Give the total behind a page: each row of a plain one carries it."""
+    return int(got[0][-1]) if got and _neighbours(query) else total(work, resource_type, query.filter)
 
 
 def total(work: Work, resource_type: ResourceType, wanted_filter: Filter | None) -> int:
@@ -276,20 +288,25 @@ def _find_after(work: Work, resource_type: ResourceType, query: Query) -> Found:
     if not query.count:
         return Found((), total(work, resource_type, query.filter), 1, None)
     mode = "first" if last is None else "after-none" if query.sort_by and last[1] is None else "after"
-    page = _page(resource_type, _tree(query), query.sort_by, query.descending, mode)
+    page = _page_of(work, resource_type, query, mode)
     place = {} if last is None else {"last": last[0], "last_value": last[1]}
-    got = _run(work, page, query, limit=query.count + 1, **place)
+    got = _run(work, resource_type, page, query, limit=query.count + 1, **place)
     more = len(got) > query.count
     got = got[: query.count]
     known = len(got) if last is None and not more else None
     cursor = _write_cursor(got[-1][0], got[-1][-1] if query.sort_by else None, fingerprint) if more else None
-    known = total(work, resource_type, query.filter) if known is None else known
+    known = _total_behind(work, resource_type, query, got) if known is None else known
     return Found(got, known, 1, cursor, page.has_groups, _neighbours(query))
 
 
-def _run(work: Work, page: Page, query: Query, **params: Any) -> Sequence[Sequence[Any]]:
+def _page_of(work: Work, resource_type: ResourceType, query: Query, mode: str) -> Page:
+    return _page(resource_type, _tree(query), query.sort_by, query.descending, mode, work.connection.far)
+
+
+def _run(work: Work, resource_type: ResourceType, page: Page, query: Query, **params: Any) -> Sequence[Sequence[Any]]:
     literals = {} if page.filter is None or query.filter is None else page.filter.params(query.filter.literals)
-    return work.rows(page.statement, connection_id=work.connection_id, **literals, **params)
+    known = {"connection_id": work.connection_id, "kind": resource_type.name}
+    return work.rows(page.statement, **known, **literals, **params)
 
 
 def _neighbours(query: Query) -> bool:

@@ -9,6 +9,7 @@ from app_core.resource import (
     GroupsMember,
     attributes_of,
     groups_member,
+    page_with_groups,
     with_groups,
 )
 from app_core.work import Work
@@ -58,10 +59,11 @@ def page(work: Work, call: Call, found: listing.Found, wanted: Wanted) -> list[b
     if not found.rows:
         return []
     if found.has_groups:
-        documents = [with_groups(row[1], groups_member(row[2])) for row in found.rows]
+        endings = {entries: groups_member(entries).ending for entries in {row[2] for row in found.rows}}
+        documents = page_with_groups([(row[2], row[1]) for row in found.rows], endings)
     else:
-        groups = directory.groups_of_users(work, [row[0] for row in found.rows], neighbours=found.neighbours)
-        documents = [with_groups(row[1], groups.get(row[0], NO_GROUPS)) for row in found.rows]
+        endings = directory.groups_of_users(work, [row[0] for row in found.rows], neighbours=found.neighbours)
+        documents = page_with_groups(found.rows, endings)
     if wanted.everything:
         # One pass over the whole page fills in the service's address.
         return [b",".join(documents).replace(BASE, call.base_bytes)]
