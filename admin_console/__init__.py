@@ -5,6 +5,7 @@ table.py      every path, and what answers it
 endpoint.py   what answers one method of one path, and what it may give: a page, a redirect, a file
 request.py    a request as the pages see it
 forms.py      form fields → typed values, with a message beside the field
+rate_limit.py how often one address may try links and codes
 guard.py      cookies, forgery tokens, the headers that forbid what the pages do not need
 render.py     Jinja: the environment, filters, one part of a page alone
 paging.py     lists by cursor; exports.py lists as files; charts.py what came in, as bars

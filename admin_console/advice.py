@@ -20,6 +20,7 @@ class Advice(NamedTuple):
 MAPPING = "Correct the attribute mapping in Entra (Provisioning, Mappings), then use Provision on demand for one user."
 SETUP = ("/console/setup", "Set up Entra")
 GRAPH = ("/console/setup/graph", "Connect Microsoft Graph")
+WEBHOOKS = ("/console/settings/webhooks", "Webhooks")
 NOT_OURS = "Entra does not send this by itself: look at the client that did, or at an expression in Entra's mapping."
 RETRY = "Nothing to do: Entra sends it again in its next cycle, about 40 minutes later."
 ADVICE: Mapping[str, Advice] = {
@@ -219,6 +220,16 @@ ADVICE: Mapping[str, Advice] = {
         "Run the reconciliation again.",
         "/console/reconciliations",
         "Reconciliation",
+    ),
+    "gone": Advice(
+        "The receiver of a webhook has said that nothing shall be sent there any more. What happens is kept.",
+        "Resume the webhook once its receiver is back, or delete it.",
+        *WEBHOOKS,
+    ),
+    "given-up": Advice(
+        "Events were sent to a webhook ten times within three days, and never taken.",
+        "Open the webhook, see what its receiver answers, mend that, and have the events sent again.",
+        *WEBHOOKS,
     ),
     "graph-consent-refused": Advice("Consent was not granted.", "Connect again, as an administrator who may.", *GRAPH),
 }

@@ -23,7 +23,8 @@ from admin_console import guard, shell
 from admin_console.endpoint import Answer, Endpoint, File, Page, Redirect, Who, page
 from admin_console.log import log_failure, log_success
 from admin_console.ports import Ports
-from admin_console.render import STATIC, digest, render
+from admin_console.rate_limit import Buckets
+from admin_console.render import STATIC, digest, plural, render
 from admin_console.request import Request, Upload
 from admin_console.table import TABLE
 from app_core import clock, follow, outbox, sessions, tenants
@@ -43,13 +44,21 @@ TYPES = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml", "pn
 class Refusal(Exception):
     """A request that ends before its page: nobody is signed in, the form is not ours, there is no such page."""
 
-    def __init__(self, status: int, title: str, sentence: str, way: tuple[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        title: str,
+        sentence: str,
+        way: tuple[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(sentence)
         self.status = status
         self.title = title
         self.sentence = sentence
         self.way = way
         """The page where it can be mended, and a word for the way there."""
+        self.headers = headers or {}
 
 
 class SignInFirst(Exception):
@@ -66,6 +75,7 @@ class Console:
     def __init__(self, database: Database, ports: Ports) -> None:
         self.database = database
         self.ports = ports
+        self._turns = Buckets()
         self._uses = Uses(database)
 
     def routes(self) -> list[Route]:
@@ -111,6 +121,7 @@ class Console:
         request = self._request(incoming)
         run = _Run(endpoint, request, clock.ticks())
         try:
+            self._require_turn(incoming, endpoint)
             return self._response(request, await self._answer(incoming, endpoint, request, run))
         except SignInFirst:
             answer: Answer = Redirect(to=shell.sign_in_path(incoming.url.path, incoming.url.query, request.method))
@@ -121,7 +132,8 @@ class Console:
         except DomainError as error:
             await self._log(run, error)
             said = (shell.title_of(error), error.sentence, shell.way_out(error))
-            answer = self._refused(request, Refusal(shell.status_of(error), *said))
+            refused = self._refused(request, Refusal(shell.status_of(error), *said))
+            answer = await self._again(run, error) or refused
         except Violation as violation:
             logger.warning("request %s met another one: %s", request.correlation_id, violation.kind)
             sentence = "Somebody else changed the same at the same moment. Nothing was changed; try again."
@@ -144,11 +156,24 @@ class Console:
         writes = request.method == "POST" or endpoint.writes
         answer = await (self.database.write if writes else self.database.read)(run.carry_out)
         if isinstance(answer, WrongCode):
-            raise Refusal(400, "This does not work", answer.sentence)
+            run.told = True
+            raise answer
         if answer.mail is not None and self.ports.mailer is not None:
             tenant_id = guard.tenant_of(request.visitor) or ""
             await self.ports.mailer.send(replace(answer.mail, tenant_id=tenant_id))
         return answer
+
+    def _require_turn(self, incoming: Incoming, endpoint: Endpoint) -> None:
+        """Count what an address tries; who comes by a socket without one is not counted. Raises Refusal."""
+        if not endpoint.limited or incoming.client is None:
+            return
+        seconds = self._turns.take(incoming.client.host)
+        if seconds:
+            sentence = (
+                "Too much was tried from your network address within a short time, by you or by others there. "
+                f"Nothing was used up. Try again in {plural(seconds, 'second')}."
+            )
+            raise Refusal(429, "Too many tries", sentence, headers={"retry-after": str(seconds)})
 
     def _request(self, incoming: Incoming) -> Request:
         headers = incoming.headers
@@ -175,12 +200,26 @@ class Console:
 
     async def _log(self, run: "_Run", error: DomainError) -> None:
         """Tell the log of a refused write, after its rollback, and write down what the refusal leaves behind."""
-        if run.request.method != "POST" or not run.endpoint.action or run.request.tenant is None:
+        if run.told or run.request.method != "POST" or not run.endpoint.action or run.request.tenant is None:
             return
         try:
             await self.database.write(lambda connection: run.log_refusal(connection, error))
         except Exception:
             logger.exception("refusal %s could not be logged", run.request.correlation_id)
+
+    async def _again(self, run: "_Run", error: DomainError) -> Page | None:
+        """Show a refused form once more, with what was typed; None where that is not to be: htmx keeps it by itself."""
+        request, form = run.request, run.endpoint.again
+        if form is None or request.htmx:
+            return None
+        request.again, request.refused = True, error.sentence
+        try:
+            answer = await self.database.read(run.of(form).show)
+        except DomainError:
+            return None
+        assert isinstance(answer, Page)
+        answer.status = shell.status_of(error)
+        return answer
 
     def _refused(self, request: Request, refusal: Refusal) -> Page:
         return page(
@@ -190,6 +229,7 @@ class Console:
             sentence=refusal.sentence,
             way=refusal.way,
             back=shell.back_of(request),
+            headers=refusal.headers,
         )
 
     def _note_use(self, request: Request) -> None:
@@ -212,6 +252,7 @@ class Console:
         else:
             if guard.DONE in request.cookies and request.part is None and guard.DONE not in cookies:
                 cookies[guard.DONE] = None
+            headers |= answer.headers
             facts = shell.frame(request, answer.facts)
             part = "alert" if answer.status >= 400 and request.htmx else request.part
             if answer.pictures:
@@ -244,11 +285,23 @@ class _Run:
         self.request = request
         self.started = started
         self.sent: tuple[str | None, str | None] = (None, None)
+        self.told = False
+        """Whether the log was told of a refusal in the transaction that counted it."""
+
+    def of(self, endpoint: Endpoint) -> "_Run":
+        """Give the same request on its way to another endpoint."""
+        run = _Run(endpoint, self.request, self.started)
+        run.sent = self.sent
+        return run
 
     def before(self, connection: Connection) -> Any:
         """Say who asks, and read what the world outside is asked with."""
         scope = self._admitted(connection)
         return None if self.endpoint.before is None else self.endpoint.before(scope, self.request)
+
+    def show(self, connection: Connection) -> Answer:
+        """Answer a refused form by its page, which writes nothing."""
+        return self.endpoint.answer(self._admitted(connection), self.request)
 
     def carry_out(self, connection: Connection) -> Answer | WrongCode:
         """Say who asks and answer; a wrong code that was counted is committed with its refusal and its entry."""
@@ -290,6 +343,9 @@ class _Run:
             )
         who, visitor = self.endpoint.who, request.visitor
         if who is Who.ANYONE:
+            # The menu around a page that anybody may see, or that is not there, is of whoever looks.
+            if visitor is not None and visitor.kind is not Kind.MEMBER and visitor.tenant_id is not None:
+                request.tenant = tenants.find(connection, visitor.tenant_id)
             return connection if self.endpoint.tenant is None else self._outsider(connection, now)
         if visitor is None or (visitor.kind is Kind.MEMBER) is not (who is Who.MEMBER):
             raise SignInFirst

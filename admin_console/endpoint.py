@@ -45,6 +45,8 @@ class Page(Said):
     status: int = 200
     pictures: Sequence[str] = ()
     """Pictures of other hosts that it shows: the logos of templates."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Headers beside those of every page."""
 
 
 @dataclass(slots=True)
@@ -92,6 +94,10 @@ class Endpoint:
     """Reads what `fetch` needs, in a unit of work of its own."""
     fetch: Callable[[Ports, Request, Any], Awaitable[Any]] | None = None
     """Asks the world outside, between two transactions; what it gives is `request.fetched`."""
+    again: "Endpoint | None" = None
+    """Shows the form once more, with what was typed, where a write is refused: for forms that answer with a page."""
+    limited: bool = False
+    """Whether one address may ask this only so often."""
 
 
 def page(
@@ -101,10 +107,18 @@ def page(
     status: int = 200,
     target_id: str | None = None,
     pictures: Sequence[str] = (),
+    headers: Mapping[str, str] | None = None,
     **facts: Any,
 ) -> Page:
     """Make a page."""
-    return Page(file=file, facts={"title": title, **facts}, status=status, target_id=target_id, pictures=pictures)
+    return Page(
+        file=file,
+        facts={"title": title, **facts},
+        status=status,
+        target_id=target_id,
+        pictures=pictures,
+        headers=headers or {},
+    )
 
 
 def done(to: str, sentence: str | None = None, *, target_id: str | None = None, **said: Any) -> Redirect:

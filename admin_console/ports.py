@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from app_core.ports import EntraDirectory, Letter, Mailer, SignIn
+from app_core.ports import Courier, EntraDirectory, Letter, Mailer, SignIn
+from app_core.sealing import Sealer
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,3 +39,7 @@ class Ports:
     ask_self: AskSelf | None = None
     letters: Callable[[str], Sequence[Letter]] | None = None
     """Gives a tenant's letters where they are kept in place of being sent."""
+    courier: Courier | None = None
+    """Brings messages to webhooks."""
+    sealer: Sealer | None = None
+    """Seals their secrets; None where no key is set."""

@@ -33,6 +33,7 @@ def environment() -> Environment:
         "words": words,
         "initials": initials,
         "browser": browser,
+        "address": address,
     }
     made.globals |= {"asset": asset, "icon": icon, "near": near, "symbols": symbols}
     return made
@@ -64,10 +65,11 @@ def asset(name: str) -> str:
 
 def icon(name: str) -> Markup:
     """Give a symbol of static/icons.svg; it says nothing to a screen reader, the word beside it does."""
-    drawn = '<svg class="icon" aria-hidden="true" focusable="false"><use href="{}#{}"></use></svg>'
+    drawn = '<svg class="icon" aria-hidden="true"><use href="{}#{}"/></svg>'
     return Markup(drawn).format(asset("icons.svg"), name)  # noqa: S704 - the text is ours
 
 
+@cache
 def symbols(*names: str) -> Markup:
     """Put symbols into the page itself, for one that shows them very often: `near` refers to them."""
     drawn = (STATIC / "icons.svg").read_text("utf-8").replace('<symbol id="', '<symbol id="i-')
@@ -76,8 +78,8 @@ def symbols(*names: str) -> Markup:
 
 
 def near(name: str) -> Markup:
-    """Give a symbol that the page holds itself."""
-    return Markup('<svg class="icon"><use href="#i-{}"/></svg>').format(name)
+    """Give a symbol that the page holds itself; what stands around it says how large it is."""
+    return Markup('<svg><use href="#i-{}"/></svg>').format(name)
 
 
 def when(stamp: Stamp | None, empty: str = "never") -> Markup | str:
@@ -106,6 +108,12 @@ def plural(count: int, one: str, many: str | None = None) -> str:
 def words(text: str) -> str:
     """Show a state of the core as words: `code_sent` is "code sent"."""
     return text.replace("_", " ").replace("-", " ")
+
+
+def address(text: str | None) -> Markup | str:
+    """Show an e-mail address or sign-in name, which is broken before its @ where it does not fit."""
+    name, at, domain = (text or "").rpartition("@")
+    return Markup("{}<wbr>@{}").format(name, domain) if at else text or ""
 
 
 SYSTEMS = {

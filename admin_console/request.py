@@ -51,6 +51,10 @@ class Request:
     """What the session cookie holds."""
     visitor: Visitor | None = None
     tenant: Tenant | None = None
+    again: bool = False
+    """Whether the page shows the form that was sent once more, with what was typed."""
+    refused: str | None = None
+    """Why that form was refused, if it was."""
     fetched: Any = None
     """What the endpoint's `fetch` brought from outside, before the transaction began."""
 
@@ -73,6 +77,10 @@ class Request:
     def text(self, name: str) -> str:
         """Give a field of the form without space around it; empty where it was not sent."""
         return self.form.get(name, "").strip()
+
+    def typed(self, name: str, otherwise: str = "") -> str:
+        """Give what a field is to show: what was typed into a form that is shown again, or something else."""
+        return self.form.get(name, "") if self.again else otherwise
 
     def asked(self, name: str) -> str:
         """Give a parameter of the query without space around it; empty where it was not sent."""

@@ -7,6 +7,7 @@ from admin_console.pages import (
     connection,
     groups,
     invitations,
+    jobs,
     letters,
     log,
     me,
@@ -22,22 +23,30 @@ from admin_console.pages import (
     start,
     teams,
     templates,
+    webhooks,
 )
 
 # Staff and members come in alike, each below their own path.
-SIGN_IN = {"GET": Endpoint(sign_in.sign_in, Who.ANYONE), "POST": Endpoint(sign_in.use_link, Who.ANYONE)}
+SIGN_IN = {
+    "GET": Endpoint(sign_in.sign_in, Who.ANYONE, limited=True),
+    "POST": Endpoint(sign_in.use_link, Who.ANYONE, limited=True),
+}
 SIGN_OUT = {"POST": Endpoint(sign_in.sign_out, Who.ANYONE)}
 MICROSOFT = {"GET": Endpoint(microsoft.go, Who.ANYONE, writes=True, fetch=microsoft.begin)}
 MICROSOFT_RETURN = {
     "GET": Endpoint(microsoft.come_back, Who.ANYONE, writes=True, before=microsoft.find_begun, fetch=microsoft.finish)
 }
+CLAIM = Endpoint(claim.show, Who.ANYONE, tenant=claim.tenant_of, limited=True)
+START = Endpoint(start.show, Who.ANYONE, limited=True)
 
 TABLE: dict[str, dict[str, Endpoint]] = {
     "/console": {"GET": Endpoint(overview.overview)},
     "/console/letters": {"GET": Endpoint(letters.letters, fetch=letters.fetch)},
     # Set up Entra
     "/console/setup": {"GET": Endpoint(setup.setup)},
-    "/console/setup/tokens": {"POST": Endpoint(setup.create_token, action="create", kind="Token")},
+    "/console/setup/tokens": {
+        "POST": Endpoint(setup.create_token, action="create", kind="Token", again=Endpoint(setup.setup))
+    },
     "/console/setup/tokens/{id}/revoke": {"POST": Endpoint(setup.revoke_token, action="revoke", kind="Token")},
     "/console/setup/test": {"POST": Endpoint(setup.test_connection, fetch=probe.ask)},
     "/console/setup/graph": {"GET": Endpoint(connection.show, fetch=connection.directory)},
@@ -173,12 +182,17 @@ TABLE: dict[str, dict[str, Endpoint]] = {
     "/console/settings/tenant": {"POST": Endpoint(settings.change_tenant, action="update", kind="Tenant")},
     "/console/settings/api-keys": {
         "GET": Endpoint(settings.keys),
-        "POST": Endpoint(settings.create_key, action="create", kind="ApiKey"),
+        "POST": Endpoint(settings.create_key, action="create", kind="ApiKey", again=Endpoint(settings.keys)),
     },
     "/console/settings/api-keys/{id}/revoke": {"POST": Endpoint(settings.revoke_key, action="revoke", kind="ApiKey")},
     "/console/settings/administrators": {
         "GET": Endpoint(settings.list_administrators),
-        "POST": Endpoint(settings.add_administrator, action="create", kind="Administrator"),
+        "POST": Endpoint(
+            settings.add_administrator,
+            action="create",
+            kind="Administrator",
+            again=Endpoint(settings.list_administrators),
+        ),
     },
     "/console/settings/administrators/{id}/link": {
         "POST": Endpoint(settings.new_link, action="issue sign-in link", kind="Administrator")
@@ -186,6 +200,44 @@ TABLE: dict[str, dict[str, Endpoint]] = {
     "/console/settings/administrators/{id}/remove": {
         "POST": Endpoint(settings.remove_administrator, action="delete", kind="Administrator")
     },
+    "/console/settings/webhooks": {
+        "GET": Endpoint(webhooks.show_list),
+        "POST": Endpoint(
+            webhooks.create,
+            action="create",
+            kind="Webhook",
+            fetch=webhooks.check,
+            again=Endpoint(webhooks.show_list),
+        ),
+    },
+    "/console/settings/webhooks/{id}": {
+        "GET": Endpoint(webhooks.show),
+        "POST": Endpoint(
+            webhooks.change,
+            action="update",
+            kind="Webhook",
+            before=webhooks.find,
+            fetch=webhooks.check_change,
+            again=Endpoint(webhooks.show),
+        ),
+    },
+    "/console/settings/webhooks/{id}/pause": {"POST": Endpoint(webhooks.pause, action="update", kind="Webhook")},
+    "/console/settings/webhooks/{id}/resume": {"POST": Endpoint(webhooks.resume, action="update", kind="Webhook")},
+    "/console/settings/webhooks/{id}/delete": {"POST": Endpoint(webhooks.remove, action="delete", kind="Webhook")},
+    "/console/settings/webhooks/{id}/rotate-secret": {
+        "GET": Endpoint(webhooks.show),
+        "POST": Endpoint(webhooks.rotate, action="rotate secret", kind="Webhook", fetch=webhooks.sealer_of),
+    },
+    "/console/settings/webhooks/{id}/test": {
+        "GET": Endpoint(webhooks.show),
+        "POST": Endpoint(webhooks.tell, action="test", kind="Webhook", before=webhooks.find, fetch=webhooks.try_out),
+    },
+    "/console/settings/webhooks/{id}/deliveries/{event_id}/replay": {
+        "POST": Endpoint(webhooks.replay, action="replay", kind="Webhook")
+    },
+    "/console/settings/webhooks/{id}/replay": {"POST": Endpoint(webhooks.replay_dead, action="replay", kind="Webhook")},
+    "/console/settings/jobs": {"GET": Endpoint(jobs.show)},
+    "/console/settings/jobs/{id}/try": {"POST": Endpoint(jobs.try_now, action="try now", kind="Job")},
     # People
     "/console/people": {
         "GET": Endpoint(people.show_list),
@@ -225,9 +277,10 @@ TABLE: dict[str, dict[str, Endpoint]] = {
     "/console/people/{id}/photo/remove": {"POST": Endpoint(people.remove_photo, action="remove photo", kind="Person")},
     "/console/invitations": {
         "GET": Endpoint(invitations.show_list),
-        "POST": Endpoint(invitations.create, action="create", kind="Invitation"),
+        "POST": Endpoint(invitations.create, action="create", kind="Invitation", again=Endpoint(invitations.ask_new)),
     },
-    "/console/invitations/new": {"GET": Endpoint(invitations.ask_new)},
+    # The second shows the form that is sent for another template, and makes nothing.
+    "/console/invitations/new": {"GET": Endpoint(invitations.ask_new), "POST": Endpoint(invitations.ask_new)},
     "/console/invitations/{id}/revoke": {"POST": Endpoint(invitations.revoke, action="revoke", kind="Invitation")},
     # Who is there
     "/console/sign-in": SIGN_IN,
@@ -251,12 +304,28 @@ TABLE: dict[str, dict[str, Endpoint]] = {
     "/console/tenants/{id}/choose": {"POST": Endpoint(sign_in.choose_tenant, Who.OPERATOR)},
     # People without an account here: by a claim link, or a start code
     "/claim/{token}": {
-        "GET": Endpoint(claim.show, Who.ANYONE, tenant=claim.tenant_of),
-        "POST": Endpoint(claim.claim, Who.ANYONE, action="claim", kind="Card", tenant=claim.tenant_of),
+        "GET": CLAIM,
+        "POST": Endpoint(
+            claim.claim,
+            Who.ANYONE,
+            action="claim",
+            kind="Card",
+            tenant=claim.tenant_of,
+            again=CLAIM,
+            limited=True,
+        ),
     },
     "/start": {
-        "GET": Endpoint(start.show, Who.ANYONE),
-        "POST": Endpoint(start.redeem, Who.ANYONE, action="redeem start code", kind="Person", tenant=start.tenant_of),
+        "GET": START,
+        "POST": Endpoint(
+            start.redeem,
+            Who.ANYONE,
+            action="redeem start code",
+            kind="Person",
+            tenant=start.tenant_of,
+            again=START,
+            limited=True,
+        ),
     },
     "/start/done": {"GET": Endpoint(start.show_done, Who.ANYONE)},
 }

@@ -23,13 +23,14 @@ from app_api.problems import MEDIA_TYPE as PROBLEM
 from app_api.problems import Problem, from_domain
 from app_api.replay import Claim, More, Reply
 from app_api.table import TABLE
-from app_core import api_keys, clock, connections, follow, graph_links, outbox
+from app_core import api_keys, clock, follow, outbox
 from app_core.api_keys import KeyCaller
 from app_core.beside import Uses
 from app_core.db import Connection, Database, Violation
 from app_core.errors import DomainError, WrongCode
 from app_core.ids import correlation_id_of
-from app_core.ports import EntraDirectory, Mail, Mailer
+from app_core.ports import Courier, EntraDirectory, Mail, Mailer
+from app_core.sealing import Sealer
 from app_core.work import Actor, Source, Work
 
 logger = logging.getLogger(__name__)
@@ -65,10 +66,14 @@ class ApiDoor:
         *,
         mailer: Mailer | None = None,
         entra: EntraDirectory | None = None,
+        courier: Courier | None = None,
+        sealer: Sealer | None = None,
     ) -> None:
         self.database = database
         self.mailer = mailer
         self.entra = entra
+        self.courier = courier
+        self.sealer = sealer
         self.public_url = public_url.rstrip("/")
         self.prefix = prefix
         self.limits = limits
@@ -103,8 +108,18 @@ class ApiDoor:
         await _send(send, reply, correlation_id, head=head, more=self._more(reply))
 
     def _call(self, method: str, route: str, path: str, keys: dict[str, str], headers: dict[str, str]) -> Call:
-        can_mail = self.mailer is not None
-        return Call(method, route, path, keys, headers, public_url=self.public_url, can_mail=can_mail, entra=self.entra)
+        return Call(
+            method,
+            route,
+            path,
+            keys,
+            headers,
+            public_url=self.public_url,
+            can_mail=self.mailer is not None,
+            entra=self.entra,
+            courier=self.courier,
+            sealer=self.sealer,
+        )
 
     async def _more(self, reply: Reply) -> AsyncIterator[bytes]:
         """Read what goes out behind the body, a part a transaction."""
@@ -129,9 +144,8 @@ class ApiDoor:
             request.problem = await self._problem_of(endpoint, call, scope, receive)
             request.key_hash = auth.key_hash_of(call.headers)
             if endpoint.fetch is not None:
-                directory_id = await self.database.read(request.look)
-                fetched = endpoint.fetch(call.require_entra(), directory_id, call, **endpoint.read(call))
-                request.fetched = {"fetched": await fetched}
+                seen = await self.database.read(request.look)
+                request.fetched = {"fetched": await endpoint.fetch(call, seen, **endpoint.read(call))}
             run = self.database.write if endpoint.writes_by(call.method) else self.database.read
             reply = self._answered(await run(request.run), correlation_id)
             if request.mail is not None and self.mailer is not None:
@@ -217,15 +231,11 @@ class _Request:
         self.fetched: dict[str, Any] = {}
         self.mail: Mail | None = None
 
-    def look(self, connection: Connection) -> str:
-        """See who asks for what, and give the tenant's directory: before Entra is asked. Raises as `run` does."""
+    def look(self, connection: Connection) -> Any:
+        """See who asks for what, and read what the world outside is asked with. Raises as `run` does."""
         work = self._opened(connection)
         self.endpoint.read(self.call)
-        self.call.require_entra()
-        connections.act_on_first(work)
-        directory_id = graph_links.require_connected(work).entra_tenant_id
-        assert directory_id is not None
-        return directory_id
+        return None if self.endpoint.before is None else self.endpoint.before(work, self.call)
 
     def run(self, connection: Connection) -> Reply | Problem:
         """Carry the request out; a refusal that is given back, not raised, is committed with what it counted."""

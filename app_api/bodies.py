@@ -6,6 +6,7 @@ one that is null differ: `given(body)` names the members that were sent.
 
 import re
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Annotated, Any, TypeVar
 
 import orjson
@@ -13,9 +14,11 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from app_api.exchange import DEFAULT_LIMIT, MAX_LIMIT
 from app_api.problems import invalid, invalid_parameter
+from app_core import clock
 
 MOST_TEXT = 4000
 WHOLE = re.compile(r"\d{1,18}", re.ASCII)
+MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)", re.ASCII)
 
 
 class Body(BaseModel):
@@ -73,6 +76,16 @@ def _yes_or_no(value: Any) -> Any:
     return value
 
 
+def _moment(text: str) -> str:
+    """Read an instant as the core keeps it."""
+    try:
+        if MOMENT.fullmatch(text):
+            return clock.stamp(datetime.fromisoformat(text).timestamp())
+    except (ValueError, OverflowError):
+        pass
+    raise ValueError("expected an instant such as 2026-11-24T18:00:00Z")
+
+
 Opaque = Annotated[str, AfterValidator(_storable)]
 Text = Annotated[Opaque, Field(max_length=MOST_TEXT)]
 """Any text that can be stored, line breaks and all."""
@@ -85,6 +98,8 @@ Name = Annotated[str, Field(max_length=100), AfterValidator(_storable)]
 Texts = Annotated[dict[Name, Text], Field(max_length=100)]
 """Fields of a card by their keys."""
 Values = Annotated[dict[Name, Text | None], Field(max_length=100)]
+
+Moment = Annotated[str, AfterValidator(_moment), WithJsonSchema({"type": "string", "format": "date-time"})]
 
 Search = Annotated[str, Field(max_length=200, description="Part of the name, in any case.")]
 Cursor = Annotated[str, Field(max_length=500, description="Read on behind this: the `next` of the page before.")]

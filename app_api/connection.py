@@ -12,7 +12,7 @@ from app_api.jobs import Job
 from app_api.teams import Team
 from app_core import connections, consents, entra_directory, graph_links, overviews, user_filter
 from app_core.jobs import unfinished
-from app_core.ports import PERMISSIONS, EntraDirectory, EntraGroup, EntraGroups
+from app_core.ports import PERMISSIONS, EntraGroup, EntraGroups
 from app_core.resource import entra_object_id
 from app_core.work import Work
 
@@ -157,9 +157,18 @@ class DirectoryGroupAdded(Body):
     object_id: ObjectId
 
 
-async def fetch_groups(entra: EntraDirectory, directory_id: str, call: Call, query: DirectoryGroupList) -> EntraGroups:
+def directory_of(work: Work, call: Call) -> str:
+    """Give the id of the directory to be asked. Raises NotPossible where there is none."""
+    call.require_entra()
+    connections.act_on_first(work)
+    directory_id = graph_links.require_connected(work).entra_tenant_id
+    assert directory_id is not None
+    return directory_id
+
+
+async def fetch_groups(call: Call, directory_id: str, query: DirectoryGroupList) -> EntraGroups:
     """Ask the directory for its groups."""
-    return await entra.groups(directory_id, query.search, query.after or None, query.limit)
+    return await call.require_entra().groups(directory_id, query.search, query.after or None, query.limit)
 
 
 def find_groups(
@@ -176,9 +185,9 @@ def find_groups(
     return Answer(200, Page(shown, fetched.next))
 
 
-async def fetch_group(entra: EntraDirectory, directory_id: str, call: Call, body: DirectoryGroupAdded) -> EntraGroup:
+async def fetch_group(call: Call, directory_id: str, body: DirectoryGroupAdded) -> EntraGroup:
     """Ask the directory for one group with its members."""
-    return await entra.group(directory_id, body.object_id)
+    return await call.require_entra().group(directory_id, body.object_id)
 
 
 def add_group(work: Work, call: Call, body: DirectoryGroupAdded, fetched: EntraGroup) -> Answer[Team]:

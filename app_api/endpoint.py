@@ -43,10 +43,12 @@ class Endpoint:
     """Whether it looks at If-Match."""
     refusals: Collection[str] = ()
     """Codes of problems that it has besides those that all have."""
+    before: Callable[[Work, Call], Any] | None = None
+    """Reads what `fetch` needs, in a unit of work of its own."""
     fetch: Callable[..., Awaitable[Any]] | None = None
-    """Asks the tenant's directory in Entra before the transaction begins; what it gives is `fetched` of `run`.
+    """Asks the world outside before the transaction begins; what it gives is `fetched` of `run`.
 
-    A function `fetch(entra, directory_id, call[, body][, query])`.
+    A function `fetch(call, seen[, body][, query])`; `seen` is what `before` has read.
     """
 
     @cached_property

@@ -1,5 +1,6 @@
 """The OpenAPI 3.1 description of the events (`webhooks`), derived from the core's one table of their kinds."""
 
+from app_core.deliveries import TRIAL
 from app_core.events import TYPES, VERSION, Kind
 from app_core.resource import JsonObject
 
@@ -11,6 +12,12 @@ JSON_TYPES: dict[str, JsonObject] = {
     "boolean": {"type": "boolean"},
     "texts": {"type": "array", "items": TEXT},
 }
+HEADERS = {
+    "webhook-id": "The id of the event, the same each time that it is sent.",
+    "webhook-timestamp": "When it is sent, in seconds since 1970.",
+    "webhook-signature": "`v1,` and the base64 of HMAC-SHA256 over `{id}.{timestamp}.{body}`; several, with blanks "
+    "between them, while a secret is being changed.",
+}
 
 
 def description() -> JsonObject:
@@ -21,34 +28,56 @@ def description() -> JsonObject:
             "title": "Provisioning events",
             "version": str(VERSION),
             "description": "What happened, in the order of `position` for each subject, at least once, each with an "
-            "`id` of its own: whoever has seen the id has seen the event. Read them from /api/v1/events. A payload "
-            "holds the facts of the change, and neither secrets nor what a person's attributes say; members may be "
-            "added to it.",
+            "`id` of its own: whoever has seen the id has seen the event. Read them from /api/v1/events, or have them "
+            "sent to a webhook (/api/v1/webhooks), signed as Standard Webhooks has it. A payload holds the "
+            "facts of the change, and neither secrets nor what a person's attributes say; members may be added to it.",
         },
-        "webhooks": {name: {"post": _operation(name, kind)} for name, kind in TYPES.items()},
+        "webhooks": {
+            **{name: {"post": _operation(name, kind.subject, kind.sentence)} for name, kind in TYPES.items()},
+            TRIAL: {"post": _operation(TRIAL, "webhook", "Tries a webhook; it is no event and has no position.")},
+        },
         "components": {
+            "parameters": {schema_name(name): _header(name, text) for name, text in HEADERS.items()},
             "schemas": {
                 "Event": _event(),
                 **{schema_name(name): _of_kind(name, kind) for name, kind in TYPES.items()},
-            }
+                schema_name(TRIAL): _trial(),
+            },
         },
     }
 
 
 def schema_name(name: str) -> str:
-    """Name the component of a type: `team.members_changed` is `TeamMembersChanged`."""
-    return "".join([word.capitalize() for word in name.replace(".", "_").split("_")])
+    """Name the component of a type or a header: `team.members_changed` is `TeamMembersChanged`."""
+    return "".join([word.capitalize() for word in name.replace(".", "_").replace("-", "_").split("_")])
 
 
-def _operation(name: str, kind: Kind) -> JsonObject:
-    schema = {"$ref": f"#/components/schemas/{schema_name(name)}"}
+def _operation(name: str, subject: str, sentence: str) -> JsonObject:
     return {
         "operationId": f"on{schema_name(name)}",
-        "tags": [kind.subject],
-        "summary": kind.sentence,
-        "requestBody": {"required": True, "content": {"application/json": {"schema": schema}}},
-        "responses": {"2XX": {"description": "Taken; anything else is tried again."}},
+        "tags": [subject],
+        "summary": sentence,
+        "parameters": [{"$ref": f"#/components/parameters/{schema_name(header)}"} for header in HEADERS],
+        "requestBody": {"required": True, "content": {"application/json": {"schema": _message(name)}}},
+        "responses": {
+            "2XX": {"description": "Taken."},
+            "410": {"description": "Nothing is sent here any more."},
+            "default": {"description": "Not taken: it is sent again, later each time."},
+        },
     }
+
+
+def _message(name: str) -> JsonObject:
+    members: JsonObject = {
+        "type": {"const": name},
+        "timestamp": {**TEXT, "format": "date-time", "description": "When it happened."},
+        "data": {"$ref": f"#/components/schemas/{schema_name(name)}"},
+    }
+    return {"type": "object", "properties": members, "required": list(members)}
+
+
+def _header(name: str, text: str) -> JsonObject:
+    return {"name": name, "in": "header", "required": True, "description": text, "schema": TEXT}
 
 
 def _event() -> JsonObject:
@@ -68,6 +97,13 @@ def _event() -> JsonObject:
         "properties": members,
         "required": list(members),
     }
+
+
+def _trial() -> JsonObject:
+    event = _event()
+    members = event["properties"]
+    members |= {"type": {"const": TRIAL}, "position": {"type": "null"}}
+    return {**event, "description": "What tries a webhook: like an event."}
 
 
 def _of_kind(name: str, kind: Kind) -> JsonObject:

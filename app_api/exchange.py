@@ -9,7 +9,8 @@ from pydantic import WithJsonSchema
 
 from app_api.problems import Problem, invalid_parameter
 from app_core.errors import Stale
-from app_core.ports import EntraDirectory, Mail, require_entra
+from app_core.ports import Courier, EntraDirectory, Mail, require_entra
+from app_core.sealing import Sealer
 from app_core.work import Work
 
 T = TypeVar("T")
@@ -46,6 +47,10 @@ class Call:
     """Whether this server sends mail."""
     entra: EntraDirectory | None = None
     """The directories of customers; None where no Entra application is named."""
+    courier: Courier | None = None
+    """Brings messages to webhooks."""
+    sealer: Sealer | None = None
+    """Seals their secrets; None where no key is set."""
 
     @property
     def id(self) -> str:
@@ -60,6 +65,11 @@ class Call:
     def require_entra(self) -> EntraDirectory:
         """Give the directories of customers. Raises NotPossible where no Entra application is named."""
         return require_entra(self.entra)
+
+    def require_courier(self) -> Courier:
+        """Give who brings messages to webhooks."""
+        assert self.courier is not None
+        return self.courier
 
     def require_version(self, version: int) -> None:
         """Refuse a change of a version that the client has not seen (RFC 9110 §13.1.1). Raises Stale."""

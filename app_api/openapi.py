@@ -51,9 +51,9 @@ def description() -> JsonObject:
         "info": {
             "title": "Provisioning API",
             "version": "1",
-            "description": "People, teams, logins, templates, cards and seats of one tenant: the API key decides "
-            "which. A key of scope write may all that read may, and admin all that write may. Lists are read on by "
-            "`after` and `limit` until `next` is null. A method that a path does not have is answered by 405.",
+            "description": "People, teams, logins, templates, cards, seats and webhooks of one tenant: the API key "
+            "decides which. A key of scope write may all that read may, and admin all that write may. Lists are read "
+            "on by `after` and `limit` until `next` is null. A method that a path does not have is answered by 405.",
         },
         "servers": [{"url": "/api/v1"}],
         "security": [{"bearer": []}],
@@ -161,7 +161,6 @@ def codes_of(route: str, method: str, endpoint: Endpoint) -> set[str]:
     codes |= {"busy"} if endpoint.writes_by(method) else set()
     codes |= {"idempotency-key-reused"} if method == "POST" else set()
     codes |= {"already-done"} if endpoint.once else set()
-    codes |= {"not-found", "not-possible", "graph", "graph-refused", "graph-unavailable"} if endpoint.fetch else set()
     codes |= {"too-large", "unsupported-media-type"} if method in WITH_BODY else set()
     return codes
 

@@ -16,11 +16,14 @@ from app_api import (
     settings,
     teams,
     templates,
+    webhooks,
 )
 from app_api.endpoint import Endpoint
 from app_core.api_keys import KeyScope
 
 READ, WRITE, ADMIN = KeyScope.READ, KeyScope.WRITE, KeyScope.ADMIN
+# Of what asks the directory while the client waits.
+GRAPH = ("not-found", "not-possible", "graph", "graph-refused", "graph-unavailable")
 
 TABLE: dict[str, dict[str, Endpoint]] = {
     "/people": {
@@ -152,13 +155,23 @@ TABLE: dict[str, dict[str, Endpoint]] = {
         "POST": Endpoint(connection.sync, WRITE, "sync now", "Connection", 202, refusals=("not-possible", "not-found"))
     },
     "/connection/groups": {
-        "GET": Endpoint(connection.find_groups, READ, "find", "Group", fetch=connection.fetch_groups),
+        "GET": Endpoint(
+            connection.find_groups,
+            READ,
+            "find",
+            "Group",
+            refusals=GRAPH,
+            before=connection.directory_of,
+            fetch=connection.fetch_groups,
+        ),
         "POST": Endpoint(
             connection.add_group,
             ADMIN,
             "add as team",
             "Group",
             201,
+            refusals=GRAPH,
+            before=connection.directory_of,
             fetch=connection.fetch_group,
         ),
     },
@@ -192,6 +205,45 @@ TABLE: dict[str, dict[str, Endpoint]] = {
     "/provisioning-log/{id}": {"GET": Endpoint(provisioning_log.read, READ, "read", "LogEntry")},
     # Reading the feed gives out positions, for which it needs a transaction.
     "/events": {"GET": Endpoint(events.find, READ, "find", "Event", writes=True, logged=False)},
+    "/webhooks": {
+        "GET": Endpoint(webhooks.find, READ, "find", "Webhook"),
+        "POST": Endpoint(
+            webhooks.create,
+            ADMIN,
+            "create",
+            "Webhook",
+            201,
+            once=True,
+            refusals=("not-possible",),
+            fetch=webhooks.check,
+        ),
+    },
+    "/webhooks/{id}": {
+        "GET": Endpoint(webhooks.read, READ, "read", "Webhook"),
+        "PATCH": Endpoint(webhooks.change, ADMIN, "update", "Webhook", fetch=webhooks.check),
+        "DELETE": Endpoint(webhooks.delete, ADMIN, "delete", "Webhook", 204),
+    },
+    "/webhooks/{id}/rotate-secret": {
+        "POST": Endpoint(webhooks.rotate, ADMIN, "rotate secret", "Webhook", once=True, refusals=("not-possible",))
+    },
+    "/webhooks/{id}/test": {
+        "POST": Endpoint(
+            webhooks.tell,
+            ADMIN,
+            "test",
+            "Webhook",
+            refusals=("not-possible", "refused"),
+            before=webhooks.trial_of,
+            fetch=webhooks.try_out,
+        )
+    },
+    "/webhooks/{id}/deliveries": {"GET": Endpoint(webhooks.deliveries_of, READ, "find", "Delivery")},
+    "/webhooks/{id}/deliveries/{event_id}/replay": {
+        "POST": Endpoint(webhooks.replay, ADMIN, "replay", "Webhook", refusals=("not-possible",))
+    },
+    "/webhooks/{id}/replay": {
+        "POST": Endpoint(webhooks.replay_dead, ADMIN, "replay", "Webhook", refusals=("not-possible",))
+    },
     "/settings": {
         "GET": Endpoint(settings.read, READ, "read", "Settings"),
         "PATCH": Endpoint(settings.change, ADMIN, "update", "Settings"),

@@ -17,6 +17,7 @@ Graph         graph_links, reconciliations      how far a pull is; what a listin
 Records       provisioning_log                  what came in and what came of it
               events, outbox                    what happened, told in order
               jobs                              what takes longer than a request
+              webhooks, deliveries              where that is sent to; what has not been taken yet
               idempotency                       what was answered to a request that may be sent again
 Lists         overviews                         joins of nouns, to look at
               names, attention                  whom an id stands for; what waits for an administrator

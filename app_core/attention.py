@@ -1,18 +1,21 @@
-"""What waits for an administrator: teams, people, jobs and runs that do not get further by themselves."""
+"""What waits for an administrator: teams, people, jobs, runs and webhooks that do not get further by themselves."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from sqlalchemy import Integer, bindparam, func, literal, select
 
-from app_core import clock, reconciliations
+from app_core import clock, deliveries, reconciliations, webhooks
 from app_core.clock import Stamp
 from app_core.db import KeyText, Statement
+from app_core.deliveries import Fate
 from app_core.ids import first_id_of
 from app_core.jobs import JOB, J, Job
 from app_core.people import P
+from app_core.ports import Trouble as Reason
 from app_core.reconciliations import OF_CONNECTION, RUN, R, Run, State
 from app_core.teams import TEAM, A, Team
+from app_core.webhooks import Webhook
 from app_core.work import Work
 
 COUNTED = 1000
@@ -81,3 +84,22 @@ def failed_jobs(work: Work) -> Sequence[Trouble]:
             found.append(Trouble(job.kind, job.error, job.finished_at))
         settled.add(str(slot))
     return found
+
+
+class Undelivered(NamedTuple):
+    """A webhook that takes nothing, and how many events were given up; up to COUNTED."""
+
+    webhook: Webhook
+    dead: int
+
+
+def webhooks_in_trouble(work: Work) -> Sequence[Undelivered]:
+    """List the webhooks that fail, that have said they are gone, or that have events which were given up."""
+    found = [
+        Undelivered(each, deliveries.count(work, each.id, Fate.DEAD, most=COUNTED)) for each in webhooks.all_of(work)
+    ]
+    return [each for each in found if each.dead or each.webhook.reason == Reason.GONE or _is_failing(each.webhook)]
+
+
+def _is_failing(webhook: Webhook) -> bool:
+    return webhook.failing_since is not None and webhook.state == webhooks.State.ACTIVE

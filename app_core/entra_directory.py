@@ -41,7 +41,7 @@ def expect_return(work: Work, query: Mapping[str, str], asker: str) -> None:
 
 
 def accept_return(work: Work, query: Mapping[str, str], asker: str, signed_in: str, proof: DirectoryProof) -> None:
-    """Join the acting connection to the directory that a consent link came back from.
+    """Join the acting connection to the directory that a consent link came back from, and ask for its first pull.
 
     A proof says that the directory consented to our application, not that the asker belongs to it. That is said by
     `signed_in`: the `tid` of a checked id token of the same browser (ADR 0021). Raises ConsentRefused, DirectoryTaken.
@@ -57,6 +57,8 @@ def accept_return(work: Work, query: Mapping[str, str], asker: str, signed_in: s
             "administrator of the right directory."
         )
     connect(work, proof)
+    graph_links.take_slot(work, graph_links.slot_of(work.now))
+    graph_links.ask_for_pull(work)
 
 
 def disconnect(work: Work) -> bool:

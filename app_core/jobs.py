@@ -9,14 +9,26 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import orjson
-from sqlalchemy import ForeignKeyConstraint, Index, Integer, Text, bindparam, literal_column, or_, select, text, update
+from sqlalchemy import (
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    Text,
+    bindparam,
+    delete,
+    literal_column,
+    or_,
+    select,
+    text,
+    update,
+)
 from sqlmodel import Field, SQLModel
 
 from app_core import clock
 from app_core.clock import Stamp
 from app_core.db import Connection, KeyText, Statement, among, json_text, table_of, upsert
-from app_core.errors import Stale
-from app_core.ids import new_id
+from app_core.errors import NotFound, NotPossible, Stale
+from app_core.ids import first_id_of, new_id
 from app_core.work import Work
 
 LEASE_SECONDS = 60.0
@@ -93,6 +105,8 @@ class Job(NamedTuple):
     created_at: Stamp
     modified_at: Stamp
     finished_at: Stamp | None
+    run_at: Stamp
+    """Before when it is not taken: later than now while it rests after a failure, or was asked for later."""
 
     def arguments(self) -> dict[str, Any]:
         """Read what the job is about."""
@@ -234,6 +248,32 @@ PAGE = Statement(
     .order_by(J.c.id.desc())
     .limit(bindparam("limit", type_=Integer()))
 )
+ALL_UNFINISHED = Statement(
+    select(*JOB).where(OF_TENANT, UNFINISHED).order_by(J.c.id).limit(bindparam("limit", type_=Integer()))
+)
+FINISHED = Statement(
+    select(*JOB)
+    .where(OF_TENANT, J.c.finished_at.is_not(None), J.c.id < bindparam("before", type_=KeyText))
+    .order_by(J.c.id.desc())
+    .limit(bindparam("limit", type_=Integer()))
+)
+TRY_NOW = Statement(
+    update(J)
+    .where(*THIS, J.c.state == "queued", J.c.error.is_not(None), J.c.run_at > bindparam("now", type_=KeyText))
+    .values(run_at=bindparam("now"), modified_at=bindparam("now"))
+)
+PURGE = Statement(
+    delete(J).where(
+        OF_TENANT,
+        J.c.id.in_(
+            select(J.c.id)
+            # Ids sort by when a job was asked for, which was before it ended.
+            .where(OF_TENANT, J.c.id < bindparam("first_id"), J.c.finished_at < bindparam("before"))
+            .order_by(J.c.id)
+            .limit(bindparam("count", type_=Integer()))
+        ),
+    )
+)
 
 # For those who need something done ----------------------------------------------------------------------------------
 
@@ -282,6 +322,31 @@ def end_all_of_connection(work: Work, reason: str) -> None:
 def page(work: Work, *, before: str = "~", limit: int = 50) -> list[Job]:
     """List jobs, newest first, from before an id."""
     return [Job(*row) for row in work.rows(PAGE, before=before, limit=limit)]
+
+
+def all_unfinished(work: Work, *, limit: int) -> list[Job]:
+    """List the jobs that are under way or wait, in the order in which they were asked for."""
+    return [Job(*row) for row in work.rows(ALL_UNFINISHED, limit=limit)]
+
+
+def finished(work: Work, *, before: str = "~", limit: int = 50) -> list[Job]:
+    """List the jobs that have ended, newest first, from before an id."""
+    return [Job(*row) for row in work.rows(FINISHED, before=before, limit=limit)]
+
+
+def try_now(work: Work, job_id: str) -> None:
+    """Let a job that rests after a failure be taken at once. Raises NotFound, and NotPossible where none rests so."""
+    if work.run(TRY_NOW, job_id=job_id, now=work.now):
+        return
+    if find(work, job_id) is None:
+        raise NotFound("Job", job_id)
+    raise NotPossible("This job does not wait for another try: it is under way, was asked for later, or has ended.")
+
+
+def purge(connection: Connection, tenant_id: str, until_seconds: float, *, count: int = 500) -> int:
+    """Remove up to `count` of a tenant's jobs that ended before an instant (epoch seconds); give how many went."""
+    params = {"first_id": first_id_of(until_seconds), "before": clock.stamp(until_seconds), "count": count}
+    return connection.run(PURGE, {"tenant_id": tenant_id, **params})
 
 
 # For the worker -----------------------------------------------------------------------------------------------------

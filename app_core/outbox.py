@@ -19,6 +19,7 @@ from sqlalchemy import (
     Text,
     bindparam,
     delete,
+    func,
     insert,
     select,
     text,
@@ -100,16 +101,22 @@ OF_TENANT = V.c.tenant_id == bindparam("tenant_id")
 NEW = ("id", "type", "subject_type", "subject_id", "payload", "occurred_at", "correlation_id")
 INSERT = Statement(insert(V).values(tenant_id=bindparam("tenant_id"), **{name: bindparam(name) for name in NEW}))
 OPEN_FEED = Statement(insert_or_ignore(F).values(tenant_id=bindparam("tenant_id"), last_position=0))
-LOCK_FEED = Statement(select(F.c.last_position).where(F.c.tenant_id == bindparam("tenant_id")).with_for_update())
+LAST_PLACE = select(F.c.last_position).where(F.c.tenant_id == bindparam("tenant_id"))
+LAST = Statement(LAST_PLACE)
+LOCK_FEED = Statement(LAST_PLACE.with_for_update())
 MOVE_FEED = Statement(update(F).where(F.c.tenant_id == bindparam("tenant_id")).values(last_position=bindparam("last")))
-UNPLACED = Statement(
-    select(V.c.sequence)
+UNPLACED = Statement(select(V.c.sequence).where(OF_TENANT, V.c.position.is_(None)).limit(1))
+RANKED = (
+    select(V.c.sequence, func.row_number().over(order_by=V.c.sequence).label("rank"))
     .where(OF_TENANT, V.c.position.is_(None))
     .order_by(V.c.sequence)
     .limit(bindparam("limit", type_=Integer()))
+    .subquery()
 )
 PLACE = Statement(
-    update(V).where(V.c.sequence == bindparam("at"), OF_TENANT).values(position=bindparam("place", type_=BigInteger()))
+    update(V)
+    .where(OF_TENANT, V.c.sequence == RANKED.c.sequence)
+    .values(position=bindparam("last", type_=BigInteger()) + RANKED.c.rank)
 )
 READ = select(*[V.c[name] for name in Published._fields]).where(
     OF_TENANT, V.c.position > bindparam("after", type_=BigInteger())
@@ -134,6 +141,7 @@ FEW = 8
 """How many events go out together with the log entry of their request in one statement."""
 PLACES = 1000
 """How many events get their place in one read."""
+ALL = 2**31 - 1
 
 
 def flush(work: Work, *others: tuple[Statement, Params]) -> None:
@@ -163,21 +171,28 @@ def _row(work: Work, event: Event) -> dict[str, Any]:
 
 def read(work: Work, *, after: int = 0, types: Sequence[str] = (), limit: int = 100) -> list[Published]:
     """Read the feed from behind a place. It gives out places, so it belongs into a unit of work that writes."""
-    _give_out_places(work)
+    _give_out_places(work, PLACES)
     statement = PAGE_OF_TYPES if types else PAGE
     return [Published(*row) for row in work.rows(statement, after=after, types=list(types), limit=limit)]
 
 
-def _give_out_places(work: Work) -> None:
-    if not work.rows(UNPLACED, limit=1):
+def end(work: Work) -> int:
+    """Give the last place of the feed, once all that is visible has one: what happens from now on comes behind it."""
+    _give_out_places(work, ALL)
+    row = work.row(LAST)
+    return 0 if row is None else int(row[0])
+
+
+def _give_out_places(work: Work, most: int) -> None:
+    """Give places to events that have none, in their order, up to a number."""
+    if work.row(UNPLACED) is None:
         return
     work.run(OPEN_FEED)
     row = work.row(LOCK_FEED)
     last = 0 if row is None else int(row[0])
-    new = [int(found[0]) for found in work.rows(UNPLACED, limit=PLACES)]
-    work.run_many(PLACE, [{"at": at, "place": last + number} for number, at in enumerate(new, 1)])
-    if new:
-        work.run(MOVE_FEED, last=last + len(new))
+    placed = work.run(PLACE, last=last, limit=most)
+    if placed:
+        work.run(MOVE_FEED, last=last + placed)
 
 
 def purge(connection: Connection, tenant_id: str, before: Stamp, *, count: int = 500) -> int:

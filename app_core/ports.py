@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from enum import StrEnum
+from typing import NamedTuple, NewType, Protocol
 
 from app_core.errors import NotPossible
 
@@ -16,6 +17,8 @@ class Mail:
     text: str = field(repr=False)
     tenant_id: str = ""
     """Whose letter it is; the door that hands it over says so."""
+    to_administrator: bool = False
+    """Whether it signs an administrator in: where letters are kept, operators alone read it."""
 
 
 class Letter(NamedTuple):
@@ -140,3 +143,57 @@ class SignIn(Protocol):
 
         Raises SignInRefused with a sentence for whoever sits there; sign in again after any of them.
         """
+
+
+# Webhooks -----------------------------------------------------------------------------------------------------------
+
+Address = NewType("Address", str)
+"""A URL to which events may be sent, as a courier has found."""
+
+
+class Trouble(StrEnum):
+    """Why a message was not taken."""
+
+    STATUS = "status"
+    """The receiver has answered with something else than 2xx."""
+    GONE = "gone"
+    """It has answered 410: nothing shall be sent there any more."""
+    REDIRECT = "redirect"
+    TIMEOUT = "timeout"
+    UNREACHABLE = "unreachable"
+    """There is no connection, or it broke off before the answer."""
+    CERTIFICATE = "certificate"
+    UNKNOWN_HOST = "unknown-host"
+    PRIVATE_HOST = "private-host"
+    """The name leads into a private network by now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What is sent to a webhook. The secrets that sign it are kept and logged nowhere."""
+
+    id: str
+    """The same each time that it is sent."""
+    body: bytes = field(repr=False)
+    secrets: Sequence[str] = field(repr=False)
+
+
+class Receipt(NamedTuple):
+    """What came of sending a message once."""
+
+    trouble: Trouble | None
+    """None: the receiver has taken it."""
+    status: int | None
+    seconds: float
+    wait: float | None = None
+    """For how many seconds the receiver wants nothing, where it says so."""
+
+
+class Courier(Protocol):
+    """Brings messages to the receivers of webhooks. Ask outside of a transaction."""
+
+    async def check(self, url: str) -> Address:
+        """Say that events may be sent to a URL. Raises Invalid, also for a host in a private network."""
+
+    async def send(self, address: str, message: Message) -> Receipt:
+        """Send a message once, whatever comes of it."""

@@ -10,6 +10,7 @@ from app_core import (
     cards,
     connections,
     consents,
+    deliveries,
     directory,
     idempotency,
     invitations,
@@ -27,6 +28,7 @@ from app_core import (
     tenants,
     user_filter,
     vault,
+    webhooks,
 )
 
 __all__ = [
@@ -37,6 +39,7 @@ __all__ = [
     "cards",
     "connections",
     "consents",
+    "deliveries",
     "directory",
     "idempotency",
     "invitations",
@@ -54,6 +57,7 @@ __all__ = [
     "tenants",
     "user_filter",
     "vault",
+    "webhooks",
 ]
 
 METADATA = SQLModel.metadata

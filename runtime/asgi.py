@@ -17,6 +17,7 @@ from app_api.app import ApiDoor
 from app_api.exchange import Limits as ApiLimits
 from app_core.db import Database, Statement
 from runtime.ask_self import AskSelf
+from runtime.courier import HttpCourier, sealer_of
 from runtime.graph import entra_of, sign_in_of
 from runtime.mailer import letters_of, mailer_of
 from runtime.settings import Settings
@@ -33,13 +34,15 @@ def build_app(database: Database, settings: Settings, public_url: str, *, worker
     door = Door(database, public_url, limits_of(settings))
     limits = ApiLimits(settings.max_body_bytes, settings.max_url_bytes)
     mailer, entra = mailer_of(settings, public_url), entra_of(settings, public_url)
-    api = ApiDoor(database, public_url, limits, mailer=mailer, entra=entra)
+    courier, sealer = HttpCourier(public_url), sealer_of(settings)
+    api = ApiDoor(database, public_url, limits, mailer=mailer, entra=entra, courier=courier, sealer=sealer)
     sign_in = sign_in_of(settings)
-    console = Console(database, Ports(public_url, mailer, entra, sign_in, letters=letters_of(mailer)))
+    ports = Ports(public_url, mailer, entra, sign_in, letters=letters_of(mailer), courier=courier, sealer=sealer)
+    console = Console(database, ports)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with background(database, settings, entra) if worker else nullcontext():
+        async with background(database, settings, public_url, entra) if worker else nullcontext():
             yield
         await door.close()
         await api.close()

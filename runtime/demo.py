@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from secrets import token_urlsafe
 from typing import Any
 
 import httpx
@@ -87,7 +88,8 @@ async def _played(folder: Path, port: int) -> AsyncIterator["Play"]:
     with _process(["-m", "runtime.simulator", "--port", "0", "--oddities", *_sized()], folder / "entra.log") as entra:
         entra_url, settings = await _settings_of(entra, folder / "entra.log")
         database_url = f"sqlite:///{folder / 'demo.db'}"
-        environment = {**settings, "SCIM_SERVER_DATABASE_URL": database_url}
+        key = token_urlsafe(32)
+        environment = {**settings, "SCIM_SERVER_DATABASE_URL": database_url, "SCIM_SERVER_SECRET_KEY": key}
         secrets = await found_tenant(database_url)
         command = ["-m", "runtime.cli", "serve", "--port", str(port)]
         with _process(command, folder / "server.log", environment) as server:

@@ -1,11 +1,23 @@
-"""Housekeeping beside the requests: what is too old goes, and SQLite's planner keeps its statistics."""
+"""Housekeeping beside the requests: what is too old goes, secrets get the present key, SQLite keeps its statistics."""
 
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
 
-from app_core import clock, idempotency, outbox, provisioning_log, sessions, sign_in_flows, tenants
+from app_core import (
+    clock,
+    deliveries,
+    idempotency,
+    jobs,
+    outbox,
+    provisioning_log,
+    sessions,
+    sign_in_flows,
+    tenants,
+    webhooks,
+)
 from app_core.db import Connection, Database, SqliteDatabase
+from runtime.courier import sealer_of
 from runtime.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -25,6 +37,7 @@ async def run(database: Database, settings: Settings) -> None:
             for purge in purges(settings):
                 await remove_old(database, purge)
             await remove_over(database)
+            await reseal(database, settings)
             if isinstance(database, SqliteDatabase):
                 await database.optimize()
         except Exception:
@@ -33,13 +46,15 @@ async def run(database: Database, settings: Settings) -> None:
 
 
 def purges(settings: Settings) -> Sequence[Purge]:
-    """Say what goes when it is too old: log entries, events that have had their place, answers kept for repeats."""
+    """Say what goes when it is too old: log entries and jobs, events that had their place, answers for repeats."""
     log_until = clock.milliseconds() / 1000 - settings.log_retention_days * DAY
     events_until = clock.later(-settings.event_retention_days * DAY)
     return (
         lambda connection, tenant_id: provisioning_log.purge(connection, tenant_id, log_until, count=BATCH),
+        lambda connection, tenant_id: deliveries.purge(connection, tenant_id, events_until, count=BATCH),
         lambda connection, tenant_id: outbox.purge(connection, tenant_id, events_until, count=BATCH),
         lambda connection, tenant_id: idempotency.purge(connection, tenant_id, count=BATCH),
+        lambda connection, tenant_id: jobs.purge(connection, tenant_id, log_until, count=BATCH),
     )
 
 
@@ -56,6 +71,15 @@ async def remove_over(database: Database) -> int:
     now = clock.now()
     removed = await _in_batches(database, lambda connection: sessions.purge(connection, now, count=BATCH))
     return removed + await _in_batches(database, lambda connection: sign_in_flows.purge(connection, now, count=BATCH))
+
+
+async def reseal(database: Database, settings: Settings) -> None:
+    """Seal the secrets of webhooks under the first of the keys: once all are, the others may go from the settings."""
+    sealer = sealer_of(settings)
+    if sealer is not None:
+        changed = await database.write(lambda connection: webhooks.reseal(connection, sealer))
+        if changed:
+            logger.info("%d secrets were sealed anew", changed)
 
 
 async def _in_batches(database: Database, purge: Callable[[Connection], int]) -> int:

@@ -109,7 +109,7 @@ async def _work(settings: Settings) -> int:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     print("The worker waits for work; SIGTERM ends it.", flush=True)
     try:
-        async with graph.opened(settings) as entra, background(database, settings, entra):
+        async with graph.opened(settings) as entra, background(database, settings, settings.public_url or "", entra):
             await stop.wait()
     finally:
         await database.close()

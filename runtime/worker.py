@@ -6,14 +6,15 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, TypeAlias
 
-from app_core import clock, follow, graph_links, jobs, outbox, provisioning_log, reconciliations
+from app_core import clock, deliveries, follow, graph_links, jobs, outbox, provisioning_log, reconciliations
 from app_core.db import Connection, Database, SqliteDatabase
 from app_core.errors import DomainError, Stale
 from app_core.ids import new_correlation_id
 from app_core.jobs import Job, Progress
 from app_core.provisioning_log import Entry, Outcome
 from app_core.work import Actor, Source, Work
-from runtime import maintenance
+from runtime import maintenance, relay
+from runtime.courier import HttpCourier, sealer_of
 from runtime.settings import Settings
 
 if TYPE_CHECKING:
@@ -59,14 +60,18 @@ def in_one_transaction(database: Database, act: Callable[[Work, Job], Progress])
 
 
 @asynccontextmanager
-async def background(database: Database, settings: Settings, entra: "Entra | None" = None) -> AsyncIterator[None]:
-    """Do everything that no request waits for, as long as this is open: jobs, their schedule, and housekeeping."""
+async def background(
+    database: Database, settings: Settings, public_url: str, entra: "Entra | None" = None
+) -> AsyncIterator[None]:
+    """Do everything that no request waits for, as long as this is open: jobs, webhooks, housekeeping."""
     if isinstance(database, SqliteDatabase):
         # One server has the file: it need not wait for the leases of the one that was killed before it.
         await database.write(jobs.take_back)
+        await database.write(deliveries.take_back)
     loops = [
         maintenance.run(database, settings),
         run(database, steps(database, None if entra is None else entra.graph)),
+        relay.run(database, HttpCourier(public_url), sealer_of(settings)),
     ]
     if entra is not None:
         loops.append(schedule(database))

@@ -133,6 +133,7 @@ def server(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Itera
         **{name: value for name, value in os.environ.items() if not name.startswith("SCIM_SERVER_")},
         "SCIM_SERVER_DATABASE_URL": database_url,
         "SCIM_SERVER_PUBLIC_URL": url,
+        "SCIM_SERVER_SECRET_KEY": "a key for tests",
         "PYTHONUNBUFFERED": "1",
     }
     arguments = ["--host", "127.0.0.1", "--port", str(port), "--database-url", database_url, "--no-worker"]

@@ -3,15 +3,18 @@
 To look uses nothing up: mail scanners open links as well. Whatever is wrong with a link, the page says the same.
 """
 
+from dataclasses import replace
 from typing import Any
 
 from admin_console import guard
 from admin_console.card_form import Input, inputs_of
 from admin_console.endpoint import Answer, done, page
 from admin_console.pages.cards import drawn
+from admin_console.pages.invitations import NAME
 from admin_console.request import Request
 from app_core import clock, invitations, self_service, sessions, shown_cards
 from app_core.db import Connection
+from app_core.invitations import Invitation
 from app_core.self_service import Claimed
 from app_core.shown_cards import ShownCard
 from app_core.work import Work
@@ -33,22 +36,36 @@ def show(work: Work, request: Request) -> Answer:
         f"A card from {view.company}",
         pictures=[] if view.logo is None else [view.logo],
         invitation=invitation,
-        inputs=_missing(shown),
+        inputs=_missing(shown, invitation),
         required={field.key for field in shown.template.fields if field.required},
         **facts,
     )
 
 
-def _missing(shown: ShownCard) -> list[Input]:
-    """Give the fields that show nothing yet and that whoever claims the card may fill."""
-    return [each for each in inputs_of(shown.composed) if not each.value]
+def _missing(shown: ShownCard, invitation: Invitation) -> list[Input]:
+    """Give the fields that show nothing yet and that whoever claims the card may fill.
+
+    The name on the card is asked for once: as whose card it is, or, where that is known, with it filled in.
+    """
+    empty = _empty(shown)
+    if invitation.display_name is None:
+        return [each for key, each in empty.items() if key != NAME]
+    known = {NAME: replace(empty[NAME], value=invitation.display_name)} if NAME in empty else {}
+    return [known.get(key, each) for key, each in empty.items()]
+
+
+def _empty(shown: ShownCard) -> dict[str, Input]:
+    return {each.key: each for each in inputs_of(shown.composed) if not each.value}
 
 
 def claim(work: Work, request: Request) -> Answer:
     """Take the card. Raises WrongCode, Invalid, NotPossible."""
     token = request.keys["token"]
-    shown = shown_cards.find(work, invitations.by_token(work, token).card_id)
-    typed = {each.key: request.text(f"value-{each.key}") for each in _missing(shown)}
+    invitation = invitations.by_token(work, token)
+    shown = shown_cards.find(work, invitation.card_id)
+    typed = {each.key: request.text(f"value-{each.key}") for each in _missing(shown, invitation)}
+    if invitation.display_name is None and NAME in _empty(shown):
+        typed[NAME] = request.text("display_name")
     claimed = self_service.claim_card(
         work,
         token,

@@ -119,7 +119,7 @@ def accept(work: Work, request: Request) -> Answer:
     proof: DirectoryProof = request.fetched
     entra_directory.accept_return(work, proved.query, request.who.session_id, proved.directory_id, proof)
     cookies = {microsoft.flow_cookie(request): None}
-    sentence = "Your directory is connected. The first pull begins within half a minute."
+    sentence = "Your directory is connected. The first sync has begun: this page shows how far it is."
     return done(HOME, sentence, target_id=work.connection_id, changed=["status"], cookies=cookies)
 
 

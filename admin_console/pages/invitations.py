@@ -1,5 +1,6 @@
 """Invitations: cards for people outside the directory, and the links by which they are claimed (C9)."""
 
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from admin_console.card_form import INPUTS
@@ -17,6 +18,8 @@ from app_core.work import Work
 
 HOME = "/console/invitations"
 MOST_TEMPLATES = 200
+NAME = "name"
+"""The field at the head of a card: it is asked for once, whether or not the directory fills it for others."""
 OWN = ("display_name", "email")
 """Sources of fields that the name and the address of an invitation fill."""
 
@@ -50,9 +53,10 @@ class Asked(NamedTuple):
 
 
 def ask_new(work: Work, request: Request) -> Answer:
-    """Ask whom to invite, to a card of which template, and what it says. Raises NotFound."""
+    """Ask whom to invite, to a card of which template, and what it says; what was typed stays. Raises NotFound."""
+    request.again = request.method == "POST"
     found = templates.page(work, limit=MOST_TEMPLATES)
-    wanted = request.asked("template") or (found[0].id if found else "")
+    wanted = request.asked("template") or request.text("template") or (found[0].id if found else "")
     template = templates.find(work, wanted) if wanted else None
     if wanted and template is None:
         raise NotFound("Template", wanted)
@@ -64,14 +68,28 @@ def ask_new(work: Work, request: Request) -> Answer:
         templates=[(each.id, each.name) for each in found],
         template=template,
         fields=[_asked(each) for each in fields if not _is_own(each)],
-        needed={each.source for each in fields if _is_own(each) and not each.editable},
+        needed={_asks(each) for each in fields if _is_own(each) and each.synced and not each.editable},
+        named="display_name" in {_asks(each) for each in fields},
+        kept=_kept(request, fields),
         days=round(invitations.SECONDS / 86400),
     )
 
 
 def _is_own(field: TemplateField) -> bool:
     """Say whether the name or the address of the invitation fills a field."""
-    return field.synced and field.source in OWN
+    return field.key == NAME or (field.synced and field.source in OWN)
+
+
+def _asks(field: TemplateField) -> str | None:
+    """Name what of the invitation fills a field."""
+    return "display_name" if field.key == NAME else field.source
+
+
+def _kept(request: Request, fields: Sequence[TemplateField]) -> Mapping[str, str]:
+    """Give what was typed for other templates' fields: who comes back to one of them finds it again."""
+    shown = {f"value-{each.key}" for each in fields}
+    typed = {name: text for name, text in request.form.items() if name.startswith("value-") and text}
+    return {name: text for name, text in typed.items() if name not in shown}
 
 
 def _asked(field: TemplateField) -> Asked:
@@ -118,6 +136,8 @@ def create(work: Work, request: Request) -> Answer:
 
 def _values(request: Request, template: Template) -> dict[str, str]:
     typed = {field.key: request.text(f"value-{field.key}") for field in template.fields}
+    if NAME in typed:
+        typed[NAME] = request.text("display_name")
     return {key: value for key, value in typed.items() if value}
 
 

@@ -6,12 +6,15 @@ from typing import NamedTuple
 from admin_console.advice import ADVICE
 from admin_console.charts import SPANS, chart
 from admin_console.endpoint import Answer, page
+from admin_console.pages.settings import WEBHOOKS
+from admin_console.pages.webhooks import TROUBLES, host_of
 from admin_console.paging import at
 from admin_console.request import Request
 from app_core import attention, clock, connections, graph_links, jobs, people, provisioning_log, seats, teams, templates
 from app_core.clock import Stamp
 from app_core.connections import Pushes, Token
 from app_core.graph_links import GraphLink
+from app_core.ports import Trouble
 from app_core.seats import Counts
 from app_core.work import Work
 
@@ -208,8 +211,27 @@ def _of_products(work: Work, stand: Counts) -> Iterator[Item]:
         yield Item(
             "warn", f"{title} a phone number that no card can show", text, "/console/people?need=problem", "See who"
         )
+    yield from _of_webhooks(work)
     for job in attention.failed_jobs(work)[:SHOWN]:
         yield _of_job(job)
+
+
+def _of_webhooks(work: Work) -> Iterator[Item]:
+    for webhook, dead in attention.webhooks_in_trouble(work)[:SHOWN]:
+        name, path = webhook.description or host_of(webhook), f"{WEBHOOKS}/{webhook.id}"
+        if webhook.reason == Trouble.GONE:
+            text = "Its receiver answered 410, so nothing is sent there. What happens is kept until you resume it."
+            yield Item("bad", f"The webhook “{name}” is disabled", text, path, "Open the webhook")
+        elif webhook.failing_since is not None:
+            why = TROUBLES.get(webhook.last_reason or "", "")
+            answered = f"It answered {webhook.last_status}. " if webhook.last_status else ""
+            text = f"{answered}{why} What happens is kept, and tried again by itself."
+            yield Item("bad", f"The webhook “{name}” takes nothing", text, path, "Open the webhook")
+        elif dead:
+            events = "1 event was" if dead == 1 else f"{dead:,} events were"
+            more = " or more" if dead >= attention.COUNTED else ""
+            text = f"{events}{more} given up after ten tries. Have them sent again once the receiver is mended."
+            yield Item("warn", f"The webhook “{name}” has not taken all", text, f"{path}?state=dead", "See which")
 
 
 def _of_teams(work: Work) -> Iterator[Item]:

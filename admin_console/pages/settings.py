@@ -15,7 +15,14 @@ from app_core.tenants import POLICIES, Tenant
 from app_core.work import Work
 
 PATH, KEYS, ADMINISTRATORS = "/console/settings", "/console/settings/api-keys", "/console/settings/administrators"
-TABS = ((PATH, "Policies and seats"), (KEYS, "API keys"), (ADMINISTRATORS, "Administrators"))
+WEBHOOKS, JOBS = "/console/settings/webhooks", "/console/settings/jobs"
+TABS = (
+    (PATH, "Policies and seats"),
+    (KEYS, "API keys"),
+    (WEBHOOKS, "Webhooks"),
+    (ADMINISTRATORS, "Administrators"),
+    (JOBS, "Background work"),
+)
 DAY = 86400.0
 
 # Policies -----------------------------------------------------------------------------------------------------------
@@ -218,7 +225,7 @@ def letter(account: Account, company: str, link: str) -> Mail:
         f"The link works once, for {span(account)}, for whoever has it: do not pass it on. If you did not expect this "
         "letter, you need not do anything.\n"
     )
-    return Mail(account.email, f"Sign in to administer {company}", text)
+    return Mail(account.email, f"Sign in to administer {company}", text, to_administrator=True)
 
 
 def span(account: Account) -> str:

@@ -1,6 +1,7 @@
 """Where people type their start code in: the account is theirs from then on (T3)."""
 
 from admin_console.endpoint import Answer, done, page
+from admin_console.paging import at
 from admin_console.request import Request
 from app_core import activation, credentials, seats, self_service, tenants
 from app_core.db import Connection
@@ -13,7 +14,9 @@ HOME = "/start"
 
 def show(connection: Connection, request: Request) -> Answer:
     """Ask for the sign-in name and the start code, and for the company where nothing says which."""
-    return page("start/ask.html", "Start your account", company=_company(connection, request))
+    # The form goes back to where it names the company, for a refusal shows the same page again.
+    query = at("", {"at": request.asked("at")})
+    return page("start/ask.html", "Start your account", company=_company(connection, request), query=query)
 
 
 def _company(connection: Connection, request: Request) -> Tenant | None:

@@ -92,6 +92,60 @@ def test_fields_that_nobody_could_fill_are_listed(admin: Browser, company: Compa
     assert before == len(company.all("invitations"))
 
 
+def test_another_template_keeps_what_was_typed(admin: Browser, company: Company) -> None:
+    """Also what it has no field for: who comes back finds it again. Nothing is made by looking."""
+    one = company.new_template({"key": "name", "editable": True}, COMPANY, PHONE)
+    other = company.new_template({"key": "title", "editable": True})
+    before = len(company.all("invitations"))
+    form = {"display_name": "Robin <3", "email": "robin@partner.example", **typed(company="Northwind", phone="+1425")}
+    admin.get(f"{HOME}/new", template=one["id"])
+    there = admin.post(f"{HOME}/new", 200, template=other["id"], **form)
+    back = admin.post(f"{HOME}/new", 200, template=one["id"], send="on", **form)
+
+    assert '<input type="hidden" name="value-company" value="Northwind">' in there.text
+    for shown, send in ((there, ""), (back, " checked")):
+        assert {"f-display_name": "Robin <3", "f-email": "robin@partner.example"}.items() <= values(shown).items()
+        assert f'name="send" value="on"{send}>' in shown.text
+    assert {"value-company": "Northwind", "value-phone": "+1425"}.items() <= values(back).items()
+    assert before == len(company.all("invitations"))
+
+
+def test_a_refused_invitation_is_shown_again_as_it_was_typed(admin: Browser, company: Company) -> None:
+    """Without scripts too: the reason stands in the form, and nothing was made."""
+    template = company.new_template(OPEN, COMPANY, PHONE)
+    admin.get(f"{HOME}/new", template=template["id"])
+    refused = admin.post(HOME, 400, template=template["id"], display_name="Dan", **typed(phone="+14255550177"))
+
+    assert re.search(r'role="alert"[^>]*autofocus>.*have no value: company\.', refused.text)
+    assert {"f-display_name": "Dan", "value-phone": "+14255550177"}.items() <= values(refused).items()
+    assert f'<option value="{template["id"]}" selected>' in refused.text
+
+
+def test_the_name_is_asked_for_once(admin: Browser, company: Company, visitor: Browser) -> None:
+    """It is the person's and the card's: by who invites, or by who claims; a card that has none offers it filled in."""
+    template = company.new_template({"key": "name", "editable": True}, {"key": "title", "editable": True})
+    form = admin.get(f"{HOME}/new", template=template["id"])
+    assert 1 == len(re.findall(r"<label[^>]*>Name\b", form.text))
+
+    named = invited(admin, template["id"], display_name="Ada")
+    claimed = visitor.get(named)
+    visitor.post(named)
+    ada = said(visitor.get("/me"))
+    visitor.http.cookies.clear()
+    unnamed = invited(admin, template["id"])
+    asked = visitor.get(unnamed)
+    visitor.post(unnamed, display_name="Bob")
+    bob = said(visitor.get("/me"))
+    visitor.http.cookies.clear()
+    made = company.call("POST", "invitations", 201, {"template_id": template["id"], "display_name": "Cyd"})
+    offered = visitor.get("/claim/" + made["claim_token"])
+
+    assert {"f-email", "value-title"} == {each for each in values(claimed) if each.startswith(("value-", "f-"))}
+    assert ["Your name"] == re.findall(r"<label[^>]*>([\w ]*name)\b", asked.text, re.IGNORECASE)
+    assert ("Ada" in ada, "Bob" in bob) == (True, True)
+    assert "Cyd" == values(offered)["value-name"]
+
+
 def test_what_a_card_cannot_show_uses_nothing_up(admin: Browser, company: Company, visitor: Browser) -> None:
     """A phone number that is none is refused with its reason, and a name is asked for; then the link still works."""
     template = company.new_template({"key": "title", "editable": True}, PHONE)
@@ -101,6 +155,7 @@ def test_what_a_card_cannot_show_uses_nothing_up(admin: Browser, company: Compan
     no_name = visitor.post(link, 400, **typed(phone="+14255550177"))
 
     assert "this phone number cannot be on a card" in said(no_number)
+    assert {"f-display_name": "Eve", "value-phone": "555"}.items() <= values(no_number).items()
     assert "say whose card it is" in said(no_name)
     visitor.post(link, display_name="Eve", email="eve@partner.example", **typed(phone="+14255550177"))
     assert "+14255550177" in said(visitor.get("/me"))

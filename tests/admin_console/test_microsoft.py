@@ -203,7 +203,7 @@ def test_consent_connects_the_directory(company: Company, admin: Browser, there:
     assert "may need a minute" in page
     assert "Your directory is connected" in done
     assert f"Directory {there.id} Permissions User.Read.All granted Group.Read.All granted" in done
-    assert "Next within a minute" in done
+    assert "Next running Waiting for its turn" in done
     assert [("connect", "success")] == [(each["action"], each["outcome"]) for each in company.log(action="connect")]
     assert "the link was used" in said(admin.get(returned, 409))
     assert "Open 'Connect' again" in said(admin.get("/console/connection/finish", 400))

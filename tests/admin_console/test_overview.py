@@ -209,6 +209,18 @@ def set_back(server: Server, session: str) -> None:
     in_core(server.database_url, lambda database: database.write(lambda connection: connection.run(SET_BACK, params)))
 
 
+def test_a_page_that_is_not_there_keeps_the_menu(server: Server, make_company: MakeCompany) -> None:
+    """Of the tenant that one looks at; who is not signed in sees none."""
+    company = make_company()
+    with administrator(server.url, server.database_url, company.tenant_id) as admin:
+        inside = admin.get("/console/nothing", 404)
+    with nobody(server.url) as visitor:
+        outside = visitor.get("/console/nothing", 404)
+
+    assert ('href="/console/people"' in inside.text, 'href="/console/people"' in outside.text) == (True, False)
+    assert "This is not here Page '/console/nothing' was not found." in said(inside)
+
+
 def seen_at(server: Server, session: str) -> str:
     """Say when a session was used last."""
     read = in_core(

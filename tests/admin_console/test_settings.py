@@ -136,6 +136,19 @@ def test_a_key_that_cannot_be_is_refused(company: Company, admin: Browser) -> No
     admin.post(KEYS, 400, label="two\nlines", scope="read", expires="90")
 
 
+def test_a_refused_key_stays_in_its_form(admin: Browser) -> None:
+    """What was typed and chosen is there to be mended, with the reason in the form; the key then works out."""
+    admin.get(KEYS)
+    refused = admin.post(KEYS, 400, label="L" * 300, scope="admin", expires="365")
+    form = refused.text.partition(f'action="{KEYS}"')[2]
+    made = admin.post(KEYS, 200, label="mended", scope="admin", expires="365")
+
+    assert ("L" * 300, "") == (values(refused)["f-label"], values(made)["f-label"])
+    assert ('value="admin" selected' in form, 'value="365" selected' in form) == (True, True)
+    assert 'role="alert"' in form.partition("</form>")[0]
+    assert "secret" in values(made)
+
+
 def test_keys_of_another_tenant_are_not_there(server: Server, admin: Browser, make_company: MakeCompany) -> None:
     """Neither listed nor revoked."""
     other = make_company()
@@ -174,6 +187,31 @@ def test_an_administrator_is_added_signs_in_and_is_removed(server: Server, compa
     assert email not in said(admin.get(ADMINISTRATORS))
 
 
+def test_letters_that_sign_administrators_in_are_read_by_operators_alone(
+    server: Server, company: Company, admin: Browser
+) -> None:
+    """Administrators see that there is one; the letters with start codes they read as before."""
+    email = f"{unique('kept')}@contoso.com"
+    person = company.person(company.hire())
+    company.call("POST", f"people/{person['id']}/activation", 200)
+    admin.get(ADMINISTRATORS)
+    link = values(admin.post(ADMINISTRATORS, 200, email=email, mail="on"))["link"]
+    admin.post(f"/console/people/{person['id']}/start-code/mail")
+    mine = said(admin.get("/console/letters"))
+    with operator(server, company.tenant_id) as browser:
+        theirs = said(browser.get("/console/letters"))
+
+    assert (f"To {email}" in mine, f"It signs {email} in as an administrator" in mine, link in mine) == (
+        True,
+        True,
+        False,
+    )
+    assert "scimlink_" not in mine
+    assert f"To {person['email']}" in mine
+    assert re.search(r"[0-9A-Z]{4}-[0-9A-Z]{4}-[0-9A-Z]{4}", mine)
+    assert link in theirs
+
+
 def test_a_new_link_replaces_a_lost_one(server: Server, company: Company, admin: Browser) -> None:
     """It signs in the same administrator, and the one before ends with it."""
     admin.get(ADMINISTRATORS)
@@ -195,6 +233,7 @@ def test_who_cannot_be_added_or_removed_is_refused(company: Company, admin: Brow
     email = f"{unique('twice')}@contoso.com"
     admin.post(ADMINISTRATORS, 200, email=email)
     taken = admin.post(ADMINISTRATORS, 409, email=email.upper())
+    assert email.upper() == values(taken)["f-email"]
     myself = company.log(action="create")[0]["actor"]
     refused = admin.post(f"{ADMINISTRATORS}/{myself}/remove", 409)
 

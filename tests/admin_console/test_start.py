@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.answers import unique
 from tests.api import NAME, Company, MakeCompany
-from tests.console import Browser, said, where
+from tests.console import Browser, said, values, where
 
 WRONG = "This start code does not work: it may be mistyped, used, expired, or tried too often"
 
@@ -23,6 +23,20 @@ def test_five_wrong_tries_end_a_code(company: Company, visitor: Browser) -> None
     failed = [each for each in company.log() if each["action"] == "redeem start code" and each["outcome"] == "failure"]
     assert 6 <= len(failed)
     assert person["sign_in"] not in str(failed)
+
+
+def test_a_refused_code_is_shown_again_to_be_mended(company: Company, visitor: Browser) -> None:
+    """Name, code and, where it was typed, the company stay in the form; the reason stands in it."""
+    person = company.person(company.hire())
+    form = {"who": person["sign_in"], "code": "4K7Q-9WZX-2M3T"}
+    by_link = visitor.post(f"/start?at={company.tenant_id}", 400, at=company.tenant_id, **form)
+    by_hand = visitor.post("/start", 400, at="Nowhere Ltd", **form)
+
+    for shown in (by_link, by_hand):
+        assert {"f-who": person["sign_in"], "f-code": "4K7Q-9WZX-2M3T"}.items() <= values(shown).items()
+        assert WRONG in shown.text.partition("<form")[2]
+    assert f'action="/start?at={company.tenant_id}"' in by_link.text
+    assert "Nowhere Ltd" == values(by_hand)["f-at"]
 
 
 def test_nobody_learns_who_or_which_company_there_is(company: Company, visitor: Browser) -> None:

@@ -108,6 +108,30 @@ def test_fields_are_moved_added_and_removed_before_anything_is_saved(company: Co
     assert (None, "none", True) == tuple(fields["language_skills"][name] for name in ("source", "mode", "editable"))
 
 
+def test_a_field_is_unfolded_and_nothing_is_lost(company: Company, admin: Browser) -> None:
+    """Folded fields are sent as they are; the button of one shows all of it, and nothing counts as changed by that."""
+    made = {
+        **EMAIL,
+        "mode": "none",
+        "kind": "text",
+        "editable": True,
+        "required": True,
+        "placeholder": "Where to write",
+    }
+    template = company.new_template({**NAME, "label": "Who"}, made, PHONE)
+    path = f"/console/templates/{template['id']}"
+    folded = editor(admin, template)
+    shown = admin.post(f"{path}/fields", 200, **folded, do="open:email")
+    whole = form_of(shown, "editor")
+    told = admin.send(path, **whole)
+
+    assert ["email"] == whole.pop("open")
+    assert folded | {"kind-email": ["text"]} == whole
+    assert '<span class="soft small" id="dirty" hidden>' in shown.text
+    assert "Nothing was changed." in told
+    assert template["fields"] == company.get(f"templates/{template['id']}")["fields"]
+
+
 def test_a_field_keeps_its_kind_until_something_else_fills_it(company: Company, admin: Browser) -> None:
     """An address that was made plain text stays so; a field that a phone number fills is checked as one."""
     template = company.new_template(NAME, {**EMAIL, "kind": "text"})

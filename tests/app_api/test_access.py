@@ -64,6 +64,7 @@ class World:
             self.invitation = ok(api.post("invitations", json={"template_id": self.template["id"]}), 201)
             ok(api.put(f"people/{self.person['id']}/photo", content=PNG, headers={"Content-Type": "image/png"}), 204)
             ok(api.put(f"teams/{self.team['id']}/members/{self.person['id']}"), 204)
+            self.webhook = ok(api.post("webhooks", json={"url": "http://127.0.0.1:9/hooks"}), 201)["webhook"]
             [self.entry, *_] = items(api.get("provisioning-log"))
             self.reconciliation = {"id": in_core(house.database_url, lambda it: it.write(self.reconcile))}
 
@@ -84,9 +85,11 @@ class World:
             "provisioning-log": self.entry,
             "jobs": {"id": str(uuid.uuid4())},
             "reconciliations": self.reconciliation,
+            "webhooks": self.webhook,
         }
         one = ids.get(noun, {"id": ""})["id"]
         places = {"id": one, "login_id": self.login["id"], "person_id": self.person["id"]}
+        places["event_id"] = str(uuid.uuid4())
         places["object_id"] = self.group["externalId"]
         return re.sub(r"\{(\w+)\}", lambda found: places[found[1]], route).lstrip("/")
 
@@ -113,6 +116,8 @@ class World:
             ("POST", "/connection/groups"): {"object_id": self.group["externalId"]},
             ("PUT", "/connection/user-filter"): {"object_ids": []},
             ("POST", "/reconciliations"): {"policy": "report"},
+            ("POST", "/webhooks"): {"url": "http://127.0.0.1:9/hooks"},
+            ("PATCH", "/webhooks/{id}"): {"description": unique()},
         }
         if (method, route) == ("PUT", "/people/{id}/photo"):
             return {"content": PNG, "headers": {"Content-Type": "image/png"}}
@@ -260,7 +265,9 @@ def test_a_key_by_command_works_until_it_is_revoked(server: Server, house: House
 def snapshot(world: World) -> dict[str, list[JSON]]:
     """Give all that a tenant holds, but for the log and the events, which grow."""
     with world.house.client() as api:
-        found = {name: walk(api, name, 200) for name in ("people", "teams", "templates", "cards", "invitations")}
+        found = {
+            name: walk(api, name, 200) for name in ("people", "teams", "templates", "cards", "invitations", "webhooks")
+        }
         found["logins"] = walk(api, f"teams/{world.team['id']}/logins", 200)
         found["members"] = walk(api, f"teams/{world.team['id']}/members", 200)
         found["assignments"] = [ok(api.get(f"templates/{world.template['id']}/assignments"))]

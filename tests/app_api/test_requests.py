@@ -346,7 +346,9 @@ def test_an_id_is_any_text(api: httpx.Client, noun: str, key: str) -> None:
 def test_a_method_that_is_not_there_is_told(api: httpx.Client, route: str) -> None:
     """405 names those that are."""
     for method in {"GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"} - set(TABLE[route]):
-        answer = api.request(method, route.lstrip("/").format(id="x", login_id="y", person_id="z", object_id="w"))
+        answer = api.request(
+            method, route.lstrip("/").format(id="x", login_id="y", person_id="z", object_id="w", event_id="v")
+        )
 
         refused(answer, 405, "method-not-allowed")
         assert set(TABLE[route]) == set(answer.headers["allow"].split(", "))

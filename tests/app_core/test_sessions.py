@@ -71,7 +71,8 @@ def signed_in(connection: Connection, account: Account, now: Stamp, agent: str =
 
 
 def an_identity(**given: str) -> Identity:
-    return Identity(**{"tid": str(uuid.uuid4()), "oid": str(uuid.uuid4()), **given})
+    members: dict[str, Any] = {"tid": str(uuid.uuid4()), "oid": str(uuid.uuid4()), **given}
+    return Identity(**members)
 
 
 def a_member(work: Work, *, directory_id: str | None = None) -> tuple[people.Person, Identity]:

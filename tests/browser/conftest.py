@@ -145,7 +145,9 @@ def contoso(browser: Browser, database_url: str, tmp_path_factory: pytest.TempPa
         entra = stack.enter_context(simulated(folder))
         entra.do("company", people=demo.PEOPLE, groups=demo.GROUPS, oddities=True)
         secrets = aside(demo.found_tenant(database_url))
-        server = stack.enter_context(serving(database_url, folder, worker=True, **entra.server_settings))
+        server = stack.enter_context(
+            serving(database_url, folder, worker=True, secret_key="a key for tests", **entra.server_settings)
+        )
         made = Contoso(server, entra, secrets, database_url)
         made.play(Play.begin)
         yield made

@@ -35,7 +35,10 @@ KEEPERS = {
     "members": ("person", "id"),
     "logins": ("login", "id"),
     "invitations": ("invitation", "id"),
+    "jobs": ("job", "id"),
     "sessions": ("web_session", "hash"),
+    "webhooks": ("webhook", "id"),
+    "deliveries": ("webhook_delivery", "event_id"),
     "tenants": ("tenant", "id"),
 }
 """Where the id comes from that follows a word in a path: table and column."""
@@ -133,6 +136,20 @@ def plant_run(connection: Connection, contoso: Contoso) -> None:
     connection.run(Statement(insert(TABLES["reconciliation"]).values(**row)), {})
 
 
+def plant_webhook(connection: Connection, contoso: Contoso) -> None:
+    """Plant a webhook that is paused, with an event that it was not told of."""
+    tenant_id, key, now = contoso.secrets.tenant_id, new_id(), clock.now()
+    numbers = {"position": 1, "attempt": 0, "failures": 0}
+    texts = {"url": "https://app.example.com/hooks", "description": "", "types": "", "secret": "", "state": "disabled"}
+    stamps = dict.fromkeys(("leased_until", "created_at", "modified_at"), now)
+    webhook = {"tenant_id": tenant_id, "id": key, **numbers, **texts, **stamps}
+    subject = {"type": "team.renamed", "subject_type": "team", "subject_id": new_id(), "occurred_at": now}
+    place = {"tenant_id": tenant_id, "webhook_id": key, "position": 1, "event_id": new_id(), "created_at": now}
+    delivery = {**place, **subject, "state": "dead", "attempts": 10}
+    connection.run(Statement(insert(TABLES["webhook"]).values(**webhook)), {})
+    connection.run(Statement(insert(TABLES["webhook_delivery"]).values(**delivery)), {})
+
+
 def is_at_rest(contoso: Contoso) -> bool:
     """Say whether the worker has nothing left to do."""
     jobs = TABLES["job"]
@@ -143,6 +160,7 @@ def is_at_rest(contoso: Contoso) -> bool:
 def test_what_is_contosos_is_not_there_for_another_tenant(contoso: Contoso, fabrikam: Reader, admin: Reader) -> None:
     """By every path and method of the console that names something; nothing of Contoso changes."""
     contoso.core(lambda connection: plant_run(connection, contoso))
+    contoso.core(lambda connection: plant_webhook(connection, contoso))
     wait_for(lambda: is_at_rest(contoso))
     before = held_by(contoso)
     theirs = [path for method, path in addressed(contoso) if method == "GET" and not path.endswith("/photo")]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from playwright.sync_api import expect
 
-from tests.browser.conftest import Reader
+from tests.browser.conftest import MOST_BYTES, Contoso, Reader
+from tests.browser.test_every_page import visit
 
 
 def new_template(reader: Reader, name: str) -> None:
@@ -55,7 +56,7 @@ def test_a_template_that_nothing_fills_leads_nobody(admin: Reader) -> None:
     for each in page.locator(".field-row").all():
         if "Not on the card" in each.inner_text():
             continue
-        each.locator("summary").click()
+        each.click()
         each.get_by_label("Filled from the directory by").select_option("")
         each.locator("summary").click()
     page.get_by_role("button", name="Save").locator("visible=true").click()
@@ -65,3 +66,26 @@ def test_a_template_that_nothing_fills_leads_nobody(admin: Reader) -> None:
     page.get_by_role("checkbox", name="Design").check()
     expect(page.get_by_role("alert")).to_contain_text("directory")
     admin.check()
+
+
+def test_a_template_of_many_fields_is_light_and_read_by_everybody(admin: Reader, contoso: Contoso) -> None:
+    """Its fields are folded until their buttons unfold them; what is unfolded stays so while others are moved."""
+    fields = [
+        {"key": f"line_{at}", "label": f"Line {at}", "source": "email", "placeholder": "mail"} for at in range(36)
+    ]
+    template = contoso.api("POST", "templates", {"name": "Long card", "fields": [{"key": "name"}, *fields]})
+    weight = visit(admin, f"/console/templates/{template['id']}")
+    page = admin.page
+    page.get_by_role("button", name="Line 3 E-mail address").focus()
+    page.keyboard.press("Enter")
+    label = page.locator(".field-form").get_by_label("Name")
+    expect(label).to_have_value("Line 3")
+    expect(page.locator("summary#open-line_3")).to_be_focused()
+    expect(page.get_by_text("Unsaved changes")).to_be_hidden()
+    label.fill("Changed")
+    page.get_by_role("button", name="Move up: Line 9").click()
+    expect(page.locator("#moved")).to_have_text("Line 9 is at place 9 of 36.")
+    admin.check()
+
+    assert MOST_BYTES > weight
+    expect(label).to_have_value("Changed")

@@ -7,6 +7,7 @@ import itertools
 import uuid
 from dataclasses import dataclass, field
 
+from pydantic import SecretStr
 from schemathesis.python.asgi import get_client
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -16,7 +17,7 @@ from runtime.asgi import build_app
 from runtime.settings import Settings
 from tests.builders import a_group, a_user
 
-PUBLIC_URL = "http://testserver"
+PUBLIC_URL = "http://localhost"
 BASE_URL = f"{PUBLIC_URL}/scim/v2"
 NUMBERS = itertools.count(1)
 
@@ -33,7 +34,7 @@ class Served:
             return
         database = await open_database(self.database_url)
         try:
-            settings = Settings(database_url=self.database_url)
+            settings = Settings(database_url=self.database_url, secret_key=SecretStr("a key for tests"))
             self.inner = build_app(database, settings, PUBLIC_URL, worker=False)
             await self.inner(scope, receive, send)
         finally:

@@ -20,7 +20,7 @@ from urllib.parse import unquote
 import httpx
 import pytest
 
-from app_core import api_keys, graph_links, migrations, outbox, provisioning, reconciliations, tenants
+from app_core import api_keys, clock, graph_links, migrations, outbox, provisioning, reconciliations, tenants
 from app_core.api_keys import KeyScope
 from app_core.resource import UserRecord
 from app_core.work import Work
@@ -155,9 +155,15 @@ class Scene:
         return httpx.Client(base_url=f"{self.server.url}/api/v1", headers=headers, timeout=60)
 
     def attempts(self) -> dict[str, tuple[int, bool]]:
-        """Give the unfinished jobs: how often somebody took each up, and whether somebody has it now."""
-        query = "SELECT id, attempt, leased_until FROM job WHERE tenant_id = ? AND finished_at IS NULL"
-        rows = sql(self.url, query, self.joined.customer.tenant_id)
+        """Give the unfinished jobs: how often somebody took each up, and whether somebody has it now.
+
+        A reconciliation that was asked for later, and that nobody has taken up, is not waited for.
+        """
+        query = (
+            "SELECT id, attempt, leased_until FROM job WHERE tenant_id = ? AND finished_at IS NULL "
+            "AND (attempt > 0 OR run_at <= ?)"
+        )
+        rows = sql(self.url, query, self.joined.customer.tenant_id, clock.now())
         return {str(job): (int(attempt), lease is not None) for job, attempt, lease in rows}
 
     def pulled(self, ask: Callable[[Work], Any]) -> None:

@@ -15,6 +15,7 @@ from app_core import (
     clock,
     connections,
     consents,
+    deliveries,
     directory_photos,
     jobs,
     reconciliations,
@@ -59,6 +60,8 @@ def furnish(database_url: str, company: Company) -> None:
     company.call("PUT", f"teams/{team['id']}/members/{person['id']}", 204)
     company.add_login(team)
     company.call("POST", "invitations", 201, {"template_id": template["id"], "display_name": "Ada"})
+    webhook = company.call("POST", "webhooks", 201, {"url": "http://127.0.0.1:9/hooks"})["webhook"]
+    company.call("POST", "teams", 201, {"name": unique("Told")})
     company.news()
     member = Subject(Kind.MEMBER, company.tenant_id, person["id"])
 
@@ -76,6 +79,11 @@ def furnish(database_url: str, company: Company) -> None:
         awaited.expect_users(work, [str(uuid.uuid4())])
         awaited.expect_manager(work, user["id"], str(uuid.uuid4()))
         directory_photos.enrol(work)
+        batch = deliveries.take(connection)
+        while batch is not None and batch.webhook.id != webhook["id"]:
+            batch = deliveries.take(connection)
+        assert batch is not None
+        deliveries.record(connection, batch, {})
 
     in_core(database_url, lambda database: database.write(job))
 

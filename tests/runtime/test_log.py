@@ -14,12 +14,14 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from sqlalchemy import bindparam, update
+from sqlalchemy import bindparam, select, update
 
-from app_core import clock, ids, migrations, provisioning_log
+from app_core import clock, ids, jobs, migrations, provisioning_log
 from app_core.db import Connection, Database, Statement, open_database
 from app_core.directory import U
+from app_core.jobs import Progress
 from app_core.provisioning_log import Entry, Outcome
+from app_core.work import Work
 from runtime import maintenance, settings
 from runtime.logging import JsonLines
 from tests.builders import ENTERPRISE_USER, PATCH_OP, a_group, a_user, create_user, patch
@@ -243,6 +245,7 @@ def test_an_exception_is_told_without_its_arguments() -> None:
 # ── Housekeeping ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 DAY = 86400
+SLOTS = Statement(select(jobs.J.c.slot).order_by(jobs.J.c.slot))
 
 
 class CountingDatabase:
@@ -313,6 +316,54 @@ def test_only_old_entries_go_in_batches_from_all_tenants(own_database: str, monk
     assert {"new": 1} == counted(own_database, few)
     assert {"young": 2} == counted(own_database, none)
     assert (0, 3) == (asyncio.run(purge())[0], len(asyncio.run(purge())[1]))
+
+
+def test_finished_jobs_go_with_the_log(own_database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that ended before the retention go, of every tenant; what is unfinished stays however old it is."""
+    migrations.upgrade(own_database)
+    one, other = (new_customer(own_database) for _ in range(2))
+    now = clock.milliseconds()
+
+    def job_of(work: Work, slot: str, age: float, ended: float | None) -> None:
+        monkeypatch.setattr(clock, "milliseconds", lambda: int(now - age * 1000))
+        monkeypatch.setattr(ids, "HEADS", ids.Ascending())
+        work.now = clock.stamp(now / 1000 - age)
+        jobs.enqueue(work, "kind", slot, {})
+        if ended is not None:
+            job = jobs.lease(work.connection, work.tenant_id, jobs.asked(work, slot).id)
+            assert job is not None
+            work.now = clock.stamp(now / 1000 - ended)
+            jobs.save(work, job, Progress(None, 1))
+
+    def fill(connection: Connection) -> None:
+        for customer in (one, other):
+            work = customer.work(connection)
+            for at in range(600):
+                job_of(work, f"old-{at}", 11 * DAY, 11 * DAY - at)
+            job_of(work, "long", 12 * DAY, 9 * DAY)
+            job_of(work, "young", 9 * DAY, 9 * DAY)
+            job_of(work, "waits", 100 * DAY, None)
+
+    with monkeypatch.context() as monkeypatch:
+        in_core(own_database, lambda database: database.write(fill))
+
+    async def purge() -> list[int]:
+        counting = CountingDatabase(await open_database(own_database))
+        try:
+            removed = [
+                await maintenance.remove_old(counting, each)
+                for each in maintenance.purges(settings.load({}, log_retention_days="10"))
+            ]
+            return [sum(removed), max(counting.answers)]
+        finally:
+            await counting.close()
+
+    def left(connection: Connection) -> list[str]:
+        return [str(row[0]) for row in connection.rows(SLOTS, {})]
+
+    assert [1200, maintenance.BATCH] == asyncio.run(purge())
+    assert sorted(["long", "young", "waits"] * 2) == in_core(own_database, lambda database: database.read(left))
+    assert 0 == asyncio.run(purge())[0]
 
 
 def test_a_server_keeps_house(own_database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -368,7 +368,7 @@ def be_reached_by_the_worker(group: str) -> Act:
         now = clock.now()
         args = f'{{"group_id": "{group}"}}'
         job = jobs.Job(
-            work.tenant_id, "job", follow.ISSUE, args, "running", "", "", 0, 1, 1, 0, 1, None, now, now, None
+            work.tenant_id, "job", follow.ISSUE, args, "running", "", "", 0, 1, 1, 0, 1, None, now, now, None, now
         )
         follow.issue_step(work, job)
 

@@ -298,7 +298,7 @@ def revive(work: Work, template: str, group: str) -> None:
     args = f'{{"group_id": "{group}"}}'
     follow.issue_step(
         work,
-        Job(work.tenant_id, new_id(), follow.ISSUE, args, "running", "", "", 0, 0, 1, 0, 1, None, now, now, None),
+        Job(work.tenant_id, new_id(), follow.ISSUE, args, "running", "", "", 0, 0, 1, 0, 1, None, now, now, None, now),
     )
 
 
