@@ -195,12 +195,18 @@ def _is_first() -> ColumnElement[bool]:
 def _of_its_own(*conditions: ColumnElement[bool]) -> Any:
     """Begin a look at the deliveries of the webhook that is looked at."""
     mine = (D.c.tenant_id == W.c.tenant_id, D.c.webhook_id == W.c.id)
-    return select(literal(1)).select_from(D).where(*mine, *conditions).correlate(W)
+    return select(D.c.position).where(*mine, *conditions).correlate(W)
 
 
-def _events(*conditions: ColumnElement[bool]) -> ColumnElement[bool]:
-    found = select(literal(1)).select_from(E).where(E.c.tenant_id == W.c.tenant_id, *conditions).correlate(W)
-    return exists(found)
+def _events(*conditions: ColumnElement[bool]) -> Any:
+    """Begin a look at the events of the tenant whose webhook is looked at."""
+    return select(E.c.sequence).where(E.c.tenant_id == W.c.tenant_id, *conditions).correlate(W)
+
+
+def _has(found: Any, *order: ColumnElement[Any]) -> ColumnElement[bool]:
+    """Say whether there is one. The order names the index: for EXISTS, SQLite may read a table from its beginning."""
+    first: ColumnElement[bool] = found.order_by(*order).limit(1).scalar_subquery().is_not(None)
+    return first
 
 
 IS_DUE = and_(WAITS, D.c.next_attempt_at <= NOW, _is_first())
@@ -211,10 +217,13 @@ DUE = (
         W.c.leased_until <= NOW,
         or_(W.c.rests_until.is_(None), W.c.rests_until <= NOW),
         or_(
-            exists(_of_its_own(IS_DUE)),
+            _has(_of_its_own(IS_DUE), D.c.next_attempt_at),
             and_(
-                or_(_events(E.c.position.is_(None)), _events(E.c.position > W.c.position)),
-                ~exists(_of_its_own(WAITS).offset(MOST_WAITING).limit(1)),
+                or_(
+                    _has(_events(E.c.position.is_(None)), *outbox.AS_NEW),
+                    _has(_events(E.c.position > W.c.position), E.c.position),
+                ),
+                ~_has(_of_its_own(WAITS).offset(MOST_WAITING), D.c.position),
             ),
         ),
     )

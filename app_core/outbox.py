@@ -50,6 +50,8 @@ class OutboxEventRow(SQLModel, table=True):
         Index(
             "ix_outbox_event_new",
             "tenant_id",
+            # Null in each of its rows: so SQLite's planner sees that they are few (ADR 0008).
+            "position",
             "sequence",
             sqlite_where=text("position IS NULL"),
             postgresql_where=text("position IS NULL"),
@@ -105,11 +107,13 @@ LAST_PLACE = select(F.c.last_position).where(F.c.tenant_id == bindparam("tenant_
 LAST = Statement(LAST_PLACE)
 LOCK_FEED = Statement(LAST_PLACE.with_for_update())
 MOVE_FEED = Statement(update(F).where(F.c.tenant_id == bindparam("tenant_id")).values(last_position=bindparam("last")))
-UNPLACED = Statement(select(V.c.sequence).where(OF_TENANT, V.c.position.is_(None)).limit(1))
+# The order of the index: PostgreSQL reads it for no shorter one, but the table from its beginning.
+AS_NEW = (V.c.position, V.c.sequence)
+UNPLACED = Statement(select(V.c.sequence).where(OF_TENANT, V.c.position.is_(None)).order_by(*AS_NEW).limit(1))
 RANKED = (
-    select(V.c.sequence, func.row_number().over(order_by=V.c.sequence).label("rank"))
+    select(V.c.sequence, func.row_number().over(order_by=AS_NEW).label("rank"))
     .where(OF_TENANT, V.c.position.is_(None))
-    .order_by(V.c.sequence)
+    .order_by(*AS_NEW)
     .limit(bindparam("limit", type_=Integer()))
     .subquery()
 )
@@ -129,14 +133,14 @@ OLD = (OF_TENANT, V.c.occurred_at < bindparam("before", type_=KeyText))
 COUNT = bindparam("count", type_=Integer())
 
 
-def _purging(chosen: ColumnElement[bool], order: ColumnElement[int | None]) -> Statement:
-    found = select(V.c.sequence).where(*OLD, chosen).order_by(order).limit(COUNT)
+def _purging(chosen: ColumnElement[bool], *order: ColumnElement[int | None]) -> Statement:
+    found = select(V.c.sequence).where(*OLD, chosen).order_by(*order).limit(COUNT)
     return Statement(delete(V).where(OF_TENANT, V.c.sequence.in_(found)))
 
 
 PURGE = _purging(V.c.position.is_not(None), V.c.position)
 # Of a tenant whose feed nobody reads.
-PURGE_UNREAD = _purging(V.c.position.is_(None), V.c.sequence)
+PURGE_UNREAD = _purging(V.c.position.is_(None), *AS_NEW)
 FEW = 8
 """How many events go out together with the log entry of their request in one statement."""
 PLACES = 1000

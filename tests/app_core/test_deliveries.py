@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
-from app_core import clock, deliveries, outbox, teams, webhooks
+from app_core import clock, deliveries, migrations, outbox, teams, webhooks
+from app_core.db import SqliteConnection, Statement, open_sqlite, settle_statistics
 from app_core.deliveries import PAUSES, Batch, Fate
 from app_core.errors import Invalid, NotFound, Stale
 from app_core.ids import new_id
@@ -209,6 +211,19 @@ def test_the_end_of_the_feed_is_behind_all_that_is_there(work: Work) -> None:
     [event] = outbox.read(work, after=1250)
     assert isinstance(event, Published)
     assert 1251 == event.position
+
+
+@pytest.mark.parametrize("statement", [deliveries.LOOK, outbox.UNPLACED], ids=["who has something due", "what is new"])
+def test_looking_for_work_reads_no_table_through(tmp_path: Path, statement: Statement) -> None:
+    """On SQLite each process looks twice a second, however many events there are: every table by an index."""
+    migrations.upgrade(f"sqlite:///{tmp_path}/plans.db")
+    raw = open_sqlite(str(tmp_path / "plans.db"))
+    settle_statistics(raw)
+    compiled = statement.compiled(SqliteConnection.dialect)
+    plan = raw.execute(f"EXPLAIN QUERY PLAN {compiled.sql}", [default for _, default in compiled.names]).fetchall()
+    raw.close()
+
+    assert [] == [step for *_, step in plan if "SCAN" in step]
 
 
 # Secrets --------------------------------------------------------------------------------------------------------------
