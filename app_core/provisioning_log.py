@@ -151,11 +151,6 @@ def entry_of(work: Work, entry: Entry) -> tuple[Statement, Params]:
     }
 
 
-def latest(work: Work, *, count: int = 100, before: str = "~") -> list[dict[str, Any]]:
-    """List the newest entries before an id, newest first."""
-    return page(work, after=before, limit=count)
-
-
 def page(
     work: Work,
     *,

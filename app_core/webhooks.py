@@ -346,7 +346,7 @@ def rotate(work: Work, sealer: Sealer, webhook_id: str) -> tuple[Webhook, str]:
     """
     before, secret = _found(work, HOLD, webhook_id), new_secret()
     # One that cannot be opened signs nothing: this is how an administrator gets over it.
-    kept = _opens(sealer, before.secret)
+    kept = _opened(sealer, before.secret) is not None
     work.run(
         ROTATE,
         webhook_id=webhook_id,
@@ -397,19 +397,23 @@ def secrets_of(webhook: Webhook, sealer: Sealer | None, now: Stamp) -> list[str]
     """Open what signs: the secret, and the former one for as long as it does. Raises SealBroken."""
     if sealer is None:
         raise SealBroken("The secret cannot be opened: SCIM_SERVER_SECRET_KEY is not set.")
-    secrets = [sealer.open(webhook.secret, PURPOSE)]
-    former, until = webhook.former_secret, webhook.former_until
-    if former is not None and until is not None and until > now and _opens(sealer, former):
-        secrets.append(sealer.open(former, PURPOSE))
-    return secrets
+    secret = sealer.open(webhook.secret, PURPOSE)
+    former = _former(sealer, webhook.former_secret, webhook.former_until, now)
+    return [secret] if former is None else [secret, former]
 
 
-def _opens(sealer: Sealer, sealed: str) -> bool:
+def _former(sealer: Sealer, sealed: str | None, until: Stamp | None, now: Stamp) -> str | None:
+    """Open a former secret for as long as it signs; None: it is over, or cannot be opened."""
+    if sealed is None or until is None or until <= now:
+        return None
+    return _opened(sealer, sealed)
+
+
+def _opened(sealer: Sealer, sealed: str) -> str | None:
     try:
-        sealer.open(sealed, PURPOSE)
+        return sealer.open(sealed, PURPOSE)
     except SealBroken:
-        return False
-    return True
+        return None
 
 
 def reseal(connection: Connection, sealer: Sealer) -> int:
@@ -420,7 +424,7 @@ def reseal(connection: Connection, sealer: Sealer) -> int:
     now, changed = clock.now(), 0
     for tenant_id, webhook_id, secret, former, until in connection.rows(SEALED, {}):
         this = {"tenant_id": tenant_id, "webhook_id": webhook_id, "now": now}
-        kept = former is not None and until is not None and until > now and _opens(sealer, former)
+        kept = _former(sealer, former, until, now) is not None
         try:
             fresh = {
                 "secret": sealer.reseal(secret, PURPOSE),

@@ -42,7 +42,7 @@ def build_app(database: Database, settings: Settings, public_url: str, *, worker
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with background(database, settings, public_url, entra) if worker else nullcontext():
+        async with background(database, settings, courier, sealer, entra) if worker else nullcontext():
             yield
         await door.close()
         await api.close()

@@ -17,7 +17,7 @@ from app_core import (
     webhooks,
 )
 from app_core.db import Connection, Database, SqliteDatabase
-from runtime.courier import sealer_of
+from app_core.sealing import Sealer
 from runtime.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -30,14 +30,15 @@ Purge = Callable[[Connection, str], int]
 """Removes a batch of what is too old in a tenant; gives how many went."""
 
 
-async def run(database: Database, settings: Settings) -> None:
+async def run(database: Database, settings: Settings, sealer: Sealer | None) -> None:
     """Keep house until cancelled, once at the start and then hourly; a failure is logged and tried again."""
     while True:
         try:
             for purge in purges(settings):
                 await remove_old(database, purge)
             await remove_over(database)
-            await reseal(database, settings)
+            if sealer is not None:
+                await reseal(database, sealer)
             if isinstance(database, SqliteDatabase):
                 await database.optimize()
         except Exception:
@@ -73,13 +74,11 @@ async def remove_over(database: Database) -> int:
     return removed + await _in_batches(database, lambda connection: sign_in_flows.purge(connection, now, count=BATCH))
 
 
-async def reseal(database: Database, settings: Settings) -> None:
+async def reseal(database: Database, sealer: Sealer) -> None:
     """Seal the secrets of webhooks under the first of the keys: once all are, the others may go from the settings."""
-    sealer = sealer_of(settings)
-    if sealer is not None:
-        changed = await database.write(lambda connection: webhooks.reseal(connection, sealer))
-        if changed:
-            logger.info("%d secrets were sealed anew", changed)
+    changed = await database.write(lambda connection: webhooks.reseal(connection, sealer))
+    if changed:
+        logger.info("%d secrets were sealed anew", changed)
 
 
 async def _in_batches(database: Database, purge: Callable[[Connection], int]) -> int:

@@ -14,6 +14,7 @@ from app_core.errors import Invalid
 from runtime import graph
 from runtime import logging as process_log
 from runtime.asgi import build_app
+from runtime.courier import HttpCourier, sealer_of
 from runtime.settings import SIGN_IN_PATH, Settings, is_loopback
 from runtime.worker import background
 
@@ -108,8 +109,9 @@ async def _work(settings: Settings) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     print("The worker waits for work; SIGTERM ends it.", flush=True)
+    courier, sealer = HttpCourier(settings.public_url or ""), sealer_of(settings)
     try:
-        async with graph.opened(settings) as entra, background(database, settings, settings.public_url or "", entra):
+        async with graph.opened(settings) as entra, background(database, settings, courier, sealer, entra):
             await stop.wait()
     finally:
         await database.close()

@@ -12,9 +12,10 @@ from app_core.errors import DomainError, Stale
 from app_core.ids import new_correlation_id
 from app_core.jobs import Job, Progress
 from app_core.provisioning_log import Entry, Outcome
+from app_core.sealing import Sealer
 from app_core.work import Actor, Source, Work
 from runtime import maintenance, relay
-from runtime.courier import HttpCourier, sealer_of
+from runtime.courier import HttpCourier
 from runtime.settings import Settings
 
 if TYPE_CHECKING:
@@ -61,7 +62,11 @@ def in_one_transaction(database: Database, act: Callable[[Work, Job], Progress])
 
 @asynccontextmanager
 async def background(
-    database: Database, settings: Settings, public_url: str, entra: "Entra | None" = None
+    database: Database,
+    settings: Settings,
+    courier: HttpCourier,
+    sealer: Sealer | None,
+    entra: "Entra | None" = None,
 ) -> AsyncIterator[None]:
     """Do everything that no request waits for, as long as this is open: jobs, webhooks, housekeeping."""
     if isinstance(database, SqliteDatabase):
@@ -69,9 +74,9 @@ async def background(
         await database.write(jobs.take_back)
         await database.write(deliveries.take_back)
     loops = [
-        maintenance.run(database, settings),
+        maintenance.run(database, settings, sealer),
         run(database, steps(database, None if entra is None else entra.graph)),
-        relay.run(database, HttpCourier(public_url), sealer_of(settings)),
+        relay.run(database, courier, sealer),
     ]
     if entra is not None:
         loops.append(schedule(database))

@@ -225,7 +225,7 @@ def log_of(database_url: str, customer: Customer, *, count: int = 100_000) -> li
     """Read the tenant's provisioning log, newest first, as the core gives it."""
 
     def job(connection: Connection) -> list[dict[str, object]]:
-        return provisioning_log.latest(customer.work(connection), count=count)
+        return provisioning_log.page(customer.work(connection), limit=count)
 
     return in_core(database_url, lambda database: database.read(job))
 

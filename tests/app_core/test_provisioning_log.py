@@ -692,7 +692,7 @@ def test_pages_go_from_the_newest_to_the_oldest(server: Server, customer: Custom
 
     def pages(connection: Connection) -> list[Row]:
         work, found = customer.work(connection), list[Row]()
-        while page := provisioning_log.latest(work, count=10, before=found[-1]["id"] if found else "~"):
+        while page := provisioning_log.page(work, limit=10, after=found[-1]["id"] if found else "~"):
             assert len(page) in (10, 5)
             found += page
         return found
