@@ -16,6 +16,7 @@ import logging
 import random
 import re
 import sqlite3
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -504,11 +505,10 @@ class Database(Protocol):
         """Let go of all connections."""
 
 
+PATIENCE = 10  # seconds that a connection waits for what another one holds
 SQLITE_PRAGMAS = (
-    "PRAGMA journal_mode=WAL",
     "PRAGMA synchronous=FULL",
     "PRAGMA foreign_keys=ON",
-    "PRAGMA busy_timeout=10000",
     "PRAGMA cache_size=-65536",
     "PRAGMA temp_store=MEMORY",
     "PRAGMA mmap_size=268435456",
@@ -517,10 +517,27 @@ SQLITE_PRAGMAS = (
 
 def open_sqlite(path: str) -> sqlite3.Connection:
     """Open a file with everything this product relies on: WAL, durable commits, foreign keys."""
-    raw = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=512)
+    raw = sqlite3.connect(path, PATIENCE, isolation_level=None, check_same_thread=False, cached_statements=512)
+    _write_ahead(raw)
     for pragma in SQLITE_PRAGMAS:
         raw.execute(pragma)
     return raw
+
+
+def _write_ahead(raw: sqlite3.Connection) -> None:
+    """Keep a log beside the file; of those who open a new file at once SQLite lets one do so and refuses the others.
+
+    It does not wait for them, since each may hold what the other wants: so we ask again.
+    """
+    last = time.monotonic() + PATIENCE
+    while True:
+        try:
+            raw.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > last:
+                raise
+            time.sleep(0.01)
 
 
 # What an index entry may share with many others: a tenant's whole data, a connection's, an attribute's, a kind's.
@@ -561,7 +578,7 @@ def _statistics_of(raw: sqlite3.Connection, index: str, unique: bool) -> str:
 
 
 def _sqlite_failure(error: Exception) -> Exception:
-    """Say Busy where another process kept the write lock longer than `busy_timeout`."""
+    """Say Busy where another process kept the write lock longer than `PATIENCE`."""
     if isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode == sqlite3.SQLITE_BUSY:
         return Busy()
     return error

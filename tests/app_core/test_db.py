@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -90,7 +93,7 @@ def test_other_failures_stay_what_they_are(waits: list[float], failures: list[Ex
 
 def test_a_lock_that_another_process_keeps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """SQLite waits for it, then says Busy to all that waited; reads go on, and afterwards writes do."""
-    monkeypatch.setattr(db, "SQLITE_PRAGMAS", (*db.SQLITE_PRAGMAS, "PRAGMA busy_timeout=50"))
+    monkeypatch.setattr(db, "PATIENCE", 0.05)
     other = open_sqlite(str(tmp_path / "scim.db"))
     other.execute("CREATE TABLE kept (text)")
 
@@ -115,6 +118,20 @@ def test_a_lock_that_another_process_keeps(tmp_path: Path, monkeypatch: pytest.M
 
     assert [Busy, Busy, 0, 1] == asyncio.run(run())
     other.close()
+
+
+def test_a_new_file_that_many_open_at_once(tmp_path: Path) -> None:
+    """All of them get in: SQLite itself refuses those who come while another turns the write-ahead log on."""
+    together = threading.Barrier(8)
+
+    def modes(path: Path) -> str:
+        together.wait()
+        with closing(open_sqlite(str(path))) as raw:
+            return str(raw.execute("PRAGMA journal_mode").fetchone()[0])
+
+    with ThreadPoolExecutor(8) as pool:
+        for number in range(20):
+            assert ["wal"] * 8 == list(pool.map(modes, [tmp_path / f"{number}.db"] * 8))
 
 
 def raw_of(connection: Connection) -> sqlite3.Connection:

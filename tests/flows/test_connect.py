@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, urlsplit
 import httpx
 import pytest
 
-from app_core import consents, entra_directory, graph_links, jobs, reconciliations
+from app_core import clock, consents, entra_directory, graph_links, jobs, reconciliations
 from app_core.consents import ConsentRefused
 from app_core.db import Connection, Database, open_database
 from app_core.errors import DirectoryTaken, DomainError, Invalid
@@ -111,13 +111,17 @@ def other(tenant: Tenant) -> Tenant:
 
 
 def test_consent_connects(tenant: Tenant) -> None:
-    """Link, consent, proof; the schedule pulls at its next look."""
+    """Link, consent, proof; the first pull is asked for and takes the present slot."""
+    began = clock.now()
     tenant.come_back(tenant.visit(tenant.link()))
 
     assert ("connected", tenant.there.id) == tenant.state
     link = tenant.do(graph_links.find)
-    assert link.next_pull_at("2026-11-25T10:00:00.000Z") == "2026-11-25T10:00:00.000Z"
+    assert link.pull_slot is not None
+    assert link.pull_slot >= graph_links.slot_of(began)
     assert link.connected_at is not None
+    assert link.connected_at >= began
+    assert tenant.do(lambda work: jobs.unfinished(work, graph_links.pull_slot(work))) is not None
 
 
 def test_a_link_of_an_api_key_is_for_any_administrator(tenant: Tenant) -> None:

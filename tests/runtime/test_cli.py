@@ -419,7 +419,7 @@ def test_commands_that_read_do_not_wait_for_a_writer(
     here: Here, own_database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Lists, `show` and `doctor` take no lock, so they neither wait for a server nor hold it up; who writes is told."""
-    monkeypatch.setattr(db, "SQLITE_PRAGMAS", (*db.SQLITE_PRAGMAS, "PRAGMA busy_timeout=50"))
+    monkeypatch.setattr(db, "PATIENCE", 0.05)
     migrations.upgrade(own_database)
     customer = new_customer(own_database, "Contoso")
     calls = [["tenant", "list"], ["tenant", "show", "Contoso"], ["token", "list", customer.tenant_id], ["doctor"]]
