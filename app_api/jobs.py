@@ -25,6 +25,7 @@ class Job:
     total: int
     attempt: int
     error: str | None
+    next_attempt_at: Instant | None
     created_at: Instant
     modified_at: Instant
     finished_at: Instant | None
@@ -55,6 +56,7 @@ def shown(job: jobs.Job) -> Job:
         total=job.total,
         attempt=job.attempt,
         error=job.error,
+        next_attempt_at=job.run_at if job.state == "queued" else None,
         created_at=job.created_at,
         modified_at=job.modified_at,
         finished_at=job.finished_at,

@@ -170,8 +170,10 @@ def test_a_pull_that_waits_is_shown(joined: Joined, entra: Entra) -> None:
     gone = ok(joined.api.post("connection/disconnect"))["graph"]
 
     assert (job["id"], "queued") == (shown["job"]["id"], shown["job"]["state"])
+    assert shown["job"]["next_attempt_at"] > shown["job"]["modified_at"]
     assert ("disconnected", None, None) == (gone["status"], gone["job"], gone["next_pull_at"])
-    assert "failed" == ok(joined.api.get(f"jobs/{job['id']}"))["state"]
+    ended = ok(joined.api.get(f"jobs/{job['id']}"))
+    assert ("failed", None) == (ended["state"], ended["next_attempt_at"])
 
 
 def test_disconnecting_twice_is_once(joined: Joined) -> None:

@@ -371,6 +371,7 @@ def test_what_takes_long_is_a_job(api: httpx.Client, scim: httpx.Client) -> None
     assert ("issue-cards", "queued", 0, 30, None) == tuple(
         job[name] for name in ("kind", "state", "done", "total", "error")
     )
+    assert job["next_attempt_at"] == job["created_at"]
     assert job == ok(api.get(f"jobs/{job['id']}"))
     refused(api.get("jobs/nothing"), 404, "not-found")
 
