@@ -20,15 +20,16 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar
 from urllib.parse import unquote, urlsplit
 from weakref import WeakKeyDictionary
 
 import asyncpg
 import orjson
-from sqlalchemy import Boolean, String, Table, bindparam
+from sqlalchemy import Boolean, Delete, Insert, String, Table, Update, bindparam
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.dialects.postgresql.dml import OnConflictDoUpdate
 from sqlalchemy.engine.interfaces import Dialect
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql import ClauseElement, ColumnElement
@@ -85,10 +86,12 @@ class Statement:
     Constants inside the expression are bound as they stand; parameters come from `bindparam("name")`.
     """
 
-    __slots__ = ("__weakref__", "_compiled", "core")
+    __slots__ = ("__weakref__", "_compiled", "changes", "core")
 
     def __init__(self, core: ClauseElement) -> None:
         self.core = core
+        self.changes = _changed_by(core)
+        """The table whose rows it changes or removes."""
         self._compiled: dict[str, Compiled] = {}
 
     def compiled(self, dialect: Dialect) -> Compiled:
@@ -101,6 +104,17 @@ class Statement:
             lists = frozenset(name for name, bind in text.binds.items() if isinstance(bind.type, postgresql.ARRAY))
             found = self._compiled[dialect.name] = Compiled(str(text), names, lists)
         return found
+
+
+Step: TypeAlias = tuple[Statement, Params]
+
+
+def _changed_by(core: ClauseElement) -> str | None:
+    if isinstance(core, Update | Delete):
+        return str(core.table)
+    if isinstance(core, Insert) and isinstance(getattr(core, "_post_values_clause", None), OnConflictDoUpdate):
+        return str(core.table)
+    return None
 
 
 PARAMETER = re.compile(r"\$(\d+)(::\w+(?:\[\])?(?: COLLATE \"C\")?)?")
@@ -177,12 +191,13 @@ def _renumbered(sql: str, start: int) -> str:
 
 
 class _Written(Statement):
-    """A statement that exists in one dialect only, as text."""
+    """A SELECT that exists in one dialect only, as text."""
 
     __slots__ = ("_written",)
 
     def __init__(self, written: Compiled) -> None:
         self._written = written
+        self.changes = None
 
     def compiled(self, dialect: Dialect) -> Compiled:
         return self._written
@@ -339,8 +354,14 @@ class Connection(Protocol):
     def run_many(self, statement: Statement, params: Sequence[Params]) -> None:
         """Run a statement once for each set of parameters."""
 
-    def run_together(self, steps: Sequence[tuple[Statement, Params]]) -> list[int]:
+    def run_together(self, steps: Sequence[Step]) -> list[int]:
         """Run writes that do not see each other; give the number of rows that each changed."""
+
+    def run_later(self, statement: Statement, params: Params) -> None:
+        """Run a write, at the latest before the next read; nobody asks how many rows it changed.
+
+        Nothing but what others do at the same time may refuse it.
+        """
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:
@@ -385,9 +406,13 @@ class SqliteConnection:
         except sqlite3.IntegrityError as error:
             raise _sqlite_violation(error) from error
 
-    def run_together(self, steps: Sequence[tuple[Statement, Params]]) -> list[int]:
+    def run_together(self, steps: Sequence[Step]) -> list[int]:
         """Run writes that do not see each other, one after the other: here nothing is far."""
         return [self.run(statement, params) for statement, params in steps]
+
+    def run_later(self, statement: Statement, params: Params) -> None:
+        """Run a write at once: here nothing is far."""
+        self.run(statement, params)
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:
@@ -430,21 +455,25 @@ class PostgresConnection:
         self.raw = raw
         self.changed = 1
         """About how many rows were written: the planner must hear of many."""
+        self._later: list[Step] = []
 
     def rows(self, statement: Statement, params: Params) -> Sequence[Row]:
         """Run a statement and give all rows it returns."""
+        self.settle()
         compiled = statement.compiled(self.dialect)
         rows: Sequence[Row] = self._wait(self.raw.fetch(compiled.sql, *_arguments(compiled, params)))
         return rows
 
     def row(self, statement: Statement, params: Params) -> Row | None:
         """Run a statement and give its first row, if any."""
+        self.settle()
         compiled = statement.compiled(self.dialect)
         row: Row | None = self._wait(self.raw.fetchrow(compiled.sql, *_arguments(compiled, params)))
         return row
 
     def run(self, statement: Statement, params: Params) -> int:
         """Run a statement and give the number of rows it changed."""
+        self.settle()
         compiled = statement.compiled(self.dialect)
         status: str = self._wait(self.raw.execute(compiled.sql, *_arguments(compiled, params)))
         count = int(status.rpartition(" ")[2] or 0)
@@ -453,12 +482,37 @@ class PostgresConnection:
 
     def run_many(self, statement: Statement, params: Sequence[Params]) -> None:
         """Run a statement once for each set of parameters."""
+        self.settle()
         compiled = statement.compiled(self.dialect)
         self._wait(self.raw.executemany(compiled.sql, [_arguments(compiled, each) for each in params]))
         self.changed += len(params)
 
-    def run_together(self, steps: Sequence[tuple[Statement, Params]]) -> list[int]:
-        """Run writes that do not see each other in one trip."""
+    def run_together(self, steps: Sequence[Step]) -> list[int]:
+        """Run writes that do not see each other in one trip, and those that wait with them."""
+        if not _apart(*self._later, *steps):
+            self.settle()
+        waiting, self._later = self._later, []
+        return self._together([*waiting, *steps])[len(waiting) :]
+
+    def run_later(self, statement: Statement, params: Params) -> None:
+        """Keep a write for the next trip, whatever that is for."""
+        if not _apart(*self._later, (statement, params)):
+            self.settle()
+        self._later.append((statement, params))
+
+    def settled(self, job: Callable[["PostgresConnection"], T]) -> T:
+        """Run a job and all of its writes."""
+        value = job(self)
+        self.settle()
+        return value
+
+    def settle(self) -> None:
+        """Run what waits: it must be done before anything is read, and before the commit."""
+        waiting, self._later = self._later, []
+        if waiting:
+            self._together(waiting)
+
+    def _together(self, steps: Sequence[Step]) -> list[int]:
         merged = TOGETHER.of(tuple(statement for statement, _ in steps))
         named = {f"{at}:{name}": value for at, (_, params) in enumerate(steps) for name, value in params.items()}
         counts: Row = self._wait(self.raw.fetchrow(merged.sql, *_arguments(merged, named)))
@@ -467,10 +521,13 @@ class PostgresConnection:
     @contextmanager
     def savepoint(self) -> Iterator[None]:
         """Undo just what happens inside when it fails."""
+        self.settle()
         self._wait(self.raw.execute("SAVEPOINT inner_step"))
         try:
             yield
+            self.settle()
         except BaseException:
+            self._later.clear()
             self._wait(self.raw.execute("ROLLBACK TO inner_step; RELEASE inner_step"))
             raise
         self._wait(self.raw.execute("RELEASE inner_step"))
@@ -488,6 +545,13 @@ class PostgresConnection:
 
 
 TOGETHER = Together()
+
+
+def _apart(*steps: Step) -> bool:
+    """Say whether no two writes change the rows of one table, of which PostgreSQL would leave one out."""
+    changed = [step[0].changes for step in steps if step[0].changes is not None]
+    return len(set(changed)) == len(changed)
+
 
 # Databases ----------------------------------------------------------------------------------------------------------
 
@@ -713,7 +777,7 @@ class PostgresDatabase:
             await raw.execute("BEGIN")
             try:
                 connection = PostgresConnection(raw)
-                value: T = await greenlet_spawn(job, connection)
+                value: T = await greenlet_spawn(connection.settled, job)
             except BaseException:
                 await raw.execute("ROLLBACK")
                 raise

@@ -8,7 +8,7 @@ from sqlalchemy import BindParameter, bindparam, exists, func, literal, select
 
 from app_core import activation, cards, connections, directory, follow, people, seats, teams, templates, tenants, vault
 from app_core.cards import A, Card
-from app_core.db import Connection, KeyText, Params, Statement, joined, table_of
+from app_core.db import Connection, KeyText, Statement, joined, table_of
 from app_core.directory import G, N
 from app_core.errors import NotFound, NotPossible, StillHolds, TeamHasLogins
 from app_core.people import Person
@@ -56,18 +56,17 @@ def remove_group(work: Work, group_id: str) -> None:
     teams.remove(work, team)
 
 
-def before_group_goes(work: Work, group_id: str) -> tuple[list[tuple[Statement, Params]], bool]:
+def before_group_goes(work: Work, group_id: str) -> bool:
     """Let the team of a group that the directory deletes go with it, or stay by itself (P4).
 
-    Gives the writes that go with the group's own deletion, and whether other groups contain it. Raises TeamHasLogins
-    while the team holds logins and the tenant's policy is to refuse.
+    Holds the group, and says whether other groups contain it. Raises NotFound, and TeamHasLogins while the team holds
+    logins and the tenant's policy is to refuse.
     """
     directory.hold_group(work, group_id)
-    row = work.row(HANGS_ON, group_id=group_id)
+    row = work.row(HANGS_ON, connection_id=work.connection_id, group_id=group_id)
     if row is None:
-        return [], False
+        raise NotFound("Group", group_id)
     *columns, logins, template_ids, nested, policy = row
-    writes: list[tuple[Statement, Params]] = []
     if columns[0] is not None:
         team = Team(*columns)
         if logins and policy != "detach":
@@ -75,11 +74,11 @@ def before_group_goes(work: Work, group_id: str) -> tuple[list[tuple[Statement, 
         if logins:
             teams.detach(work, team)
         else:
-            writes.append(teams.removal(work, team))
+            teams.remove(work, team)
     for template_id in template_ids.split(",") if template_ids else ():
         templates.set_assignments_rows(work, template_id, [], [group_id])
         follow.after_assignment(work, template_id, [], [group_id])
-    return writes, bool(nested)
+    return bool(nested)
 
 
 # All that a group's deletion depends on, in one trip. A login that is added meanwhile is stopped by its foreign key or
@@ -99,7 +98,11 @@ HANGS_ON = Statement(
         select(T.c.on_group_delete).where(T.c.id == G.c.tenant_id).correlate(G).scalar_subquery(),
     )
     .select_from(teams.GROUPS_WITH_TEAM)
-    .where(G.c.tenant_id == OF_TENANT, G.c.id == bindparam("group_id", type_=KeyText))
+    .where(
+        G.c.tenant_id == OF_TENANT,
+        G.c.connection_id == bindparam("connection_id", type_=KeyText),
+        G.c.id == bindparam("group_id", type_=KeyText),
+    )
 )
 
 # Templates, cards, people -------------------------------------------------------------------------------------------

@@ -433,7 +433,9 @@ def update_user(work: Work, before: User, record: UserRecord, *, values_changed:
     """Write a user's new state down and count its version up. Raises Violation when the userName is taken."""
     version = before.version + 1
     stored = document(before.id, record, before.created_at, work.now, version)
-    work.run(
+    named_alike = fold(before.user_name) == fold(record.user_name) and before.external_id == record.external_id
+    # What no unique key can refuse shares a trip.
+    (work.run_later if named_alike else work.run)(
         UPDATE_USER,
         user_id=before.id,
         **record.columns(),
@@ -506,18 +508,11 @@ def leave_groups(work: Work, user_id: str) -> list[str]:
     return sorted(str(row[0]) for row in work.rows(LEAVE_ALL, user_id=user_id))
 
 
-def delete_user(work: Work, user_id: str, left: Sequence[str], *others: tuple[Statement, Params]) -> bool:
-    """Forget a user that has left its groups, and what goes with it; say whether it was there.
-
-    If not, all is to be undone.
-    """
-    counts = work.run_together(
-        *others, (DELETE_USER, {"connection_id": work.connection_id, "user_id": user_id}), tally(work, "User", -1)
-    )
-    gone = counts[-2]
-    if gone:
-        touch_groups(work, left)
-    return bool(gone)
+def delete_user(work: Work, user_id: str, left: Sequence[str]) -> None:
+    """Forget a user that is held and has left its groups."""
+    work.run_later(DELETE_USER, connection_id=work.connection_id, user_id=user_id)
+    count(work, "User", -1)
+    touch_groups(work, left)
 
 
 def groups_of_users(work: Work, user_ids: Sequence[str], *, neighbours: bool = False) -> dict[str, bytes]:
@@ -542,6 +537,12 @@ def _joined(rows: Sequence[Row]) -> dict[str, str]:
     for user_id, entry in rows:
         found.setdefault(user_id, []).append(entry)
     return {user_id: ",".join(entries) for user_id, entries in found.items()}
+
+
+def count(work: Work, kind: str, change: int) -> None:
+    """Count objects up or down."""
+    statement, params = tally(work, kind, change)
+    work.run_later(statement, **params)
 
 
 def tally(work: Work, kind: str, change: int) -> tuple[Statement, Params]:
@@ -660,7 +661,7 @@ def touch_groups(work: Work, group_ids: Iterable[str]) -> None:
     """Count up the version of groups whose members changed."""
     keys = list(group_ids)
     if keys:
-        work.run(TOUCH_GROUPS, group_ids=list(keys), now=work.now)
+        work.run_later(TOUCH_GROUPS, group_ids=keys, now=work.now)
 
 
 def mark_pushed(work: Work, group_id: str) -> None:
@@ -674,20 +675,12 @@ def hold_group(work: Work, group_id: str) -> None:
         work.rows(HOLD_GROUP, group_id=group_id)
 
 
-def delete_group(work: Work, group_id: str, *others: tuple[Statement, Params], nested: bool = True) -> bool:
-    """Forget a group and its memberships, and what goes with it; say whether it was there.
-
-    If not, all is to be undone. The caller holds it (`hold_group`). Groups that contain it change with it: `nested`
-    says whether there may be any.
-    """
-    parents = sorted(str(row[0]) for row in work.rows(LEAVE_PARENTS, member_id=group_id)) if nested else []
-    counts = work.run_together(
-        *others, (DELETE_GROUP, {"connection_id": work.connection_id, "group_id": group_id}), tally(work, "Group", -1)
-    )
-    gone = counts[-2]
-    if gone:
-        touch_groups(work, parents)
-    return bool(gone)
+def delete_group(work: Work, group_id: str, *, nested: bool) -> None:
+    """Forget a group that is held, and its memberships. Where others contain it (`nested`) they change with it."""
+    if nested:
+        touch_groups(work, sorted(str(row[0]) for row in work.rows(LEAVE_PARENTS, member_id=group_id)))
+    work.run_later(DELETE_GROUP, connection_id=work.connection_id, group_id=group_id)
+    count(work, "Group", -1)
 
 
 # Memberships --------------------------------------------------------------------------------------------------------

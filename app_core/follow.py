@@ -15,7 +15,7 @@ from sqlalchemy.sql.elements import ColumnElement
 from app_core import activation, cards, directory, jobs, people, seats, teams
 from app_core.activation import ActivationRow
 from app_core.cards import A, K
-from app_core.db import KeyText, Params, Statement, among, joined, table_of
+from app_core.db import KeyText, Statement, among, joined, table_of
 from app_core.directory import G, M, U, User
 from app_core.errors import DomainError, Invalid, TeamHasLogins
 from app_core.events import Event
@@ -146,25 +146,26 @@ CONCERNED = Statement(
 PHONE_POLICY = Statement(select(T.c.invalid_phone).where(T.c.id == tenant))
 
 
-def before_user_goes(work: Work, user_id: str, group_ids: Sequence[str]) -> list[tuple[Statement, Params]]:
+def before_user_goes(work: Work, user_id: str, group_ids: Sequence[str]) -> bool:
     """Let the person of a user that is deleted depart, and tell the teams that it was in; both are held.
 
-    Where it holds nothing it goes too: that write is given, to be run with the one that deletes the user.
+    Where it holds nothing it goes too. Says whether there is such a person.
     """
-    row = work.row(FAREWELL, user_id=user_id, group_ids=list(group_ids))
+    row = work.row(FAREWELL, connection_id=work.connection_id, user_id=user_id, group_ids=list(group_ids))
     if row is None:
-        return []
+        return False
     person, (holds, team_ids, object_id, document) = Person(*row[:-4]), row[-4:]
     for team_id in _ids(team_ids):
         teams.members_changed(work, team_id, [], [person.id], (0, 1))
     if person.origin == "directory" and not holds:
-        return [people.removal(work, person)]
+        people.remove(work, person)
+        return True
     gone = Profile(False, person.sign_in, person.email, person.display_name, person.problems)
     people.depart(work, person, gone, object_id)
     cards.keep_last(work, person.id, document)
     activation.suspend(work, [person.id])
     settle(work, [person.id])
-    return []
+    return True
 
 
 # A person that is to depart, whether anything hangs on it, and the teams of some groups: one trip.
@@ -184,7 +185,11 @@ FAREWELL = Statement(
         U.c.document,
     )
     .select_from(people.WITH_USER)
-    .where(P.c.tenant_id == tenant, P.c.directory_user_id == bindparam("user_id", type_=KeyText))
+    .where(
+        P.c.tenant_id == tenant,
+        P.c.directory_user_id == bindparam("user_id", type_=KeyText),
+        U.c.connection_id == bindparam("connection_id", type_=KeyText),
+    )
 )
 
 # After a group ------------------------------------------------------------------------------------------------------

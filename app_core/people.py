@@ -475,12 +475,7 @@ def set_photo(work: Work, person_id: str, photo_hash: str | None) -> None:
     work.run(SET_PHOTO, person_id=person_id, photo_hash=photo_hash, now=work.now)
 
 
-def removal(work: Work, person: Person) -> tuple[Statement, Params]:
-    """Give the write that forgets a person; what it held goes with it, and whether it may go is the caller's to say."""
-    work.record(Event("person.deleted", person.id))
-    return DELETE, {"person_id": person.id}
-
-
 def remove(work: Work, person: Person) -> None:
-    """Forget a person."""
-    work.run_together(removal(work, person))
+    """Forget a person; what it held goes with it, and whether it may go is the caller's to say."""
+    work.record(Event("person.deleted", person.id))
+    work.run_later(DELETE, person_id=person.id)

@@ -83,9 +83,9 @@ def delete_user(work: Work, user_id: str) -> None:
     directory.hold_groups_of(work, user_id)
     people.hold_with_user(work, user_id)
     left = directory.leave_groups(work, user_id)
-    farewell = follow.before_user_goes(work, user_id, left)
-    if not directory.delete_user(work, user_id, left, *farewell):
-        raise NotFound("User", user_id)
+    if not follow.before_user_goes(work, user_id, left):
+        lock_user(work, user_id)
+    directory.delete_user(work, user_id, left)
 
 
 def changed_attributes(before: JsonObject, after: JsonObject) -> list[str]:
@@ -214,24 +214,28 @@ def change_group(work: Work, before: Group, change: GroupChange, *, pushed: bool
         _take_step(work, before.id, step, moves)
     if moves.any:
         changed.append("members")
-    if changed == ["members"]:
-        directory.touch_groups(work, [before.id])
-    elif changed:
-        try:
-            work.run(
-                directory.UPDATE_GROUP,
-                group_id=before.id,
-                modified_at=work.now,
-                **_columns(before.id, record or now_stored),
-            )
-        except Violation as violation:
-            raise _group_refusal(violation, record or now_stored) from violation
-    if changed:
-        name = record.display_name if record is not None and "displayName" in changed else None
-        follow.after_group(work, before.id, name=name, added=list(moves.came), removed=list(moves.left))
-    else:
+    if not changed:
         teams.unmark_deletion(work, before.id)
+        return changed
+    name = record.display_name if record is not None and "displayName" in changed else None
+    follow.after_group(work, before.id, name=name, added=list(moves.came), removed=list(moves.left))
+    # Nothing that follows reads it: written at the end it shares the trip of the log entry.
+    _store(work, before.id, record or now_stored, changed)
     return changed
+
+
+def _store(work: Work, group_id: str, record: GroupRecord, changed: Sequence[str]) -> None:
+    if changed == ["members"]:
+        directory.touch_groups(work, [group_id])
+        return
+    row = {"group_id": group_id, "modified_at": work.now, **_columns(group_id, record)}
+    if "externalId" not in changed:
+        work.run_later(directory.UPDATE_GROUP, **row)
+        return
+    try:
+        work.run(directory.UPDATE_GROUP, **row)
+    except Violation as violation:
+        raise _group_refusal(violation, record) from violation
 
 
 def _push(work: Work, group_id: str, name: str) -> None:
@@ -248,9 +252,8 @@ def delete_group(work: Work, group_id: str) -> None:
 
     Raises NotFound, and TeamHasLogins while the team holds logins and the tenant's policy is to refuse.
     """
-    writes, nested = deletion.before_group_goes(work, group_id)
-    if not directory.delete_group(work, group_id, *writes, nested=nested):
-        raise NotFound("Group", group_id)
+    nested = deletion.before_group_goes(work, group_id)
+    directory.delete_group(work, group_id, nested=nested)
 
 
 @dataclass(slots=True)

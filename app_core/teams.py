@@ -371,7 +371,7 @@ def rename(work: Work, team_id: str, former_name: str, name: str) -> None:
     """Give a team another name; the same name is no change."""
     if name == former_name:
         return
-    work.run(RENAME, team_id=team_id, name=name, name_key=fold(name), now=work.now)
+    work.run_later(RENAME, team_id=team_id, name=name, name_key=fold(name), now=work.now)
     work.record(Event("team.renamed", team_id, {"name": name, "former_name": former_name}))
 
 
@@ -392,15 +392,10 @@ def detach(work: Work, team: Team) -> None:
     work.record(Event("team.detached", team.id, {"name": team.name}))
 
 
-def removal(work: Work, team: Team) -> tuple[Statement, Params]:
-    """Give the write that forgets a team; whether it may go is `deletion`'s to say, and each login's foreign key's."""
-    work.record(Event("team.deleted", team.id, {"name": team.name}))
-    return DELETE, {"team_id": team.id}
-
-
 def remove(work: Work, team: Team) -> None:
-    """Forget a team."""
-    work.run_together(removal(work, team))
+    """Forget a team; whether it may go is `deletion`'s to say, and each login's foreign key's."""
+    work.record(Event("team.deleted", team.id, {"name": team.name}))
+    work.run_later(DELETE, team_id=team.id)
 
 
 def members_changed(

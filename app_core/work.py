@@ -72,6 +72,11 @@ class Work:
         self._require_tenant()
         return self.connection.run(statement, {"tenant_id": self.tenant_id, **params})
 
+    def run_later(self, statement: Statement, **params: Any) -> None:
+        """Run a write in this tenant of which nobody asks how many rows it changed: it may share a trip with others."""
+        self._require_tenant()
+        self.connection.run_later(statement, {"tenant_id": self.tenant_id, **params})
+
     def run_many(self, statement: Statement, params: Sequence[dict[str, Any]]) -> None:
         """Run a statement in this tenant once for each set of parameters."""
         self._require_tenant()
