@@ -34,7 +34,7 @@ from sqlalchemy import (
 from sqlmodel import Field, SQLModel
 
 from app_core.clock import Stamp
-from app_core.db import KeyText, Params, Row, Statement, among, insert_or_ignore, joined, table_of, upsert
+from app_core.db import KeyText, Params, Statement, among, insert_or_ignore, joined, table_of, upsert
 from app_core.resource import BASE, UserRecord, document, fold, groups_member
 from app_core.work import Work
 
@@ -323,22 +323,20 @@ INSERT_VALUE = Statement(
 DELETE_VALUES = Statement(delete(V).where(V.c.tenant_id == tenant, V.c.user_id == bindparam("user_id")))
 
 
-def _entries(of_users: ColumnElement[bool]) -> Statement:
-    """Make the statement that reads some users' groups, those of a user in the order of the groups' ids."""
-    # Joining the entries of each user here is half the work of doing it in the database.
-    chosen = select(M.c.user_id, G.c.entry).select_from(
-        M.join(G, (G.c.tenant_id == M.c.tenant_id) & (G.c.id == M.c.group_id))
-    )
-    return Statement(chosen.where(M.c.tenant_id == tenant, of_users).order_by(M.c.user_id, M.c.group_id))
+def _memberships(of_users: ColumnElement[bool]) -> Statement:
+    """Make the statement that reads which groups some users are in, those of a user in the order of their ids."""
+    chosen = select(M.c.user_id, M.c.group_id).where(M.c.tenant_id == tenant, of_users)
+    return Statement(chosen.order_by(M.c.user_id, M.c.group_id))
 
 
-GROUPS_OF_USERS = _entries(among(M.c.user_id, "user_ids"))
+MEMBERSHIPS_OF_USERS = _memberships(among(M.c.user_id, "user_ids"))
 # Neighbours are read in one sweep over the index.
-GROUPS_FROM_TO = _entries(
+MEMBERSHIPS_FROM_TO = _memberships(
     and_(M.c.user_id >= bindparam("from", type_=KeyText), M.c.user_id <= bindparam("to", type_=KeyText))
 )
 
 
+ENTRIES = Statement(select(G.c.id, G.c.entry).where(G.c.tenant_id == tenant, among(G.c.id, "group_ids")))
 # Always in one order, so that no two transactions wait crosswise.
 LOCK_GROUPS_OF = Statement(
     select(G.c.id)
@@ -521,22 +519,29 @@ def groups_of_users(work: Work, user_ids: Sequence[str], *, neighbours: bool = F
     `neighbours` says that they are in the order of their ids and that there is nobody between them.
     """
     if neighbours:
-        rows = work.rows(GROUPS_FROM_TO, **{"from": user_ids[0], "to": user_ids[-1]})
+        rows = work.rows(MEMBERSHIPS_FROM_TO, **{"from": user_ids[0], "to": user_ids[-1]})
     else:
-        rows = work.rows(GROUPS_OF_USERS, user_ids=list(user_ids))
-    entries: dict[str, str] = dict(rows)  # type: ignore[arg-type]
-    if len(entries) < len(rows):
-        entries = _joined(rows)
-    # Colleagues are in the same groups, so there are fewer sets of groups than users.
-    endings = {each: groups_member(each).ending for each in set(entries.values())}
-    return {user_id: endings[each] for user_id, each in entries.items()}
-
-
-def _joined(rows: Sequence[Row]) -> dict[str, str]:
+        rows = work.rows(MEMBERSHIPS_OF_USERS, user_ids=list(user_ids))
+    if not rows:
+        return {}
     found: dict[str, list[str]] = {}
-    for user_id, entry in rows:
-        found.setdefault(user_id, []).append(entry)
-    return {user_id: ",".join(entries) for user_id, entries in found.items()}
+    for user_id, group_id in rows:
+        if user_id in found:
+            found[user_id].append(group_id)
+        else:
+            found[user_id] = [group_id]
+    sets = {user_id: tuple(group_ids) for user_id, group_ids in found.items()}
+    # Colleagues are in the same groups: there are fewer sets than users, and fewer groups than memberships.
+    endings = _endings(work, set(sets.values()))
+    return {user_id: endings[groups] for user_id, groups in sets.items()}
+
+
+def _endings(work: Work, sets: set[tuple[str, ...]]) -> dict[tuple[str, ...], bytes]:
+    entries = {row[0]: row[1] for row in work.rows(ENTRIES, group_ids=list(set().union(*sets)))}
+    # One that is gone since the memberships were read is left out.
+    return {
+        groups: groups_member(",".join([entries[each] for each in groups if each in entries])).ending for groups in sets
+    }
 
 
 def count(work: Work, kind: str, change: int) -> None:
