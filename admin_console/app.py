@@ -131,7 +131,7 @@ class Console:
             answer = self._refused(request, refusal)
         except DomainError as error:
             await self._log(run, error)
-            said = (shell.title_of(error), error.sentence, shell.way_out(error))
+            said = (shell.title_of(error), shell.sentence_of(error), shell.way_out(error))
             refused = self._refused(request, Refusal(shell.status_of(error), *said))
             answer = await self._again(run, error) or refused
         except Violation as violation:
@@ -212,7 +212,7 @@ class Console:
         request, form = run.request, run.endpoint.again
         if form is None or request.htmx:
             return None
-        request.again, request.refused = True, error.sentence
+        request.again, request.refused = True, shell.sentence_of(error)
         try:
             answer = await self.database.read(run.of(form).show)
         except DomainError:

@@ -120,6 +120,22 @@ def title_of(error: DomainError) -> str:
     return _words_of(error)[1]
 
 
+def sentence_of(error: DomainError) -> str:
+    """Give the sentence of a refusal of the core; a field that it begins with has the name that the page gives it."""
+    field, colon, rest = error.sentence.partition(": ")
+    return f"{FIELDS[field]}: {rest}" if colon and field in FIELDS else error.sentence
+
+
+FIELDS = {
+    "url": "Address",
+    "name": "Name",
+    "description": "Description",
+    "display_name": "Name",
+    "entra_tenant_id": "Directory",
+    "group_ids": "Groups",
+}
+
+
 def _words_of(error: DomainError) -> tuple[int, str]:
     codes = [kind.code for kind in type(error).__mro__ if issubclass(kind, DomainError)]
     return next(STATUSES[code] for code in codes if code in STATUSES)

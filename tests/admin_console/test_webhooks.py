@@ -96,7 +96,7 @@ def test_a_refused_address_keeps_what_was_typed(company: Company, admin: Browser
 
     refused = admin.post(WEBHOOKS, 400, url="https://10.0.0.1/token-a1b2", description="Typed", types=["card.paused"])
 
-    assert "its host is in a private network" in said(refused)
+    assert "Address: its host is in a private network" in said(refused)
     assert ("https://10.0.0.1/token-a1b2", "Typed") == (values(refused)["f-url"], values(refused)["f-description"])
     assert 'value="card.paused" checked' in refused.text
     assert number == len(company.all("webhooks"))
