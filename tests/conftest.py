@@ -8,19 +8,21 @@ import json
 import os
 import signal
 import socket
-import subprocess
-import sys
+import ssl
 import time
-import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from tests import nursery
+from tests.nursery import Process
 from tests.postgres import free_port, running_postgres
+from tests.processes import new_customer, run
 
 ROOT = Path(__file__).resolve().parent.parent
 START_SECONDS = 60
@@ -72,6 +74,19 @@ def closed_network() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def authorities() -> Iterator[None]:
+    """Read a list of certificate authorities once, not for each client: that takes longer than most tests."""
+    make, once = ssl.create_default_context, cache(lambda cafile: make(cafile=cafile))
+
+    def give(*purpose: Any, **named: Any) -> ssl.SSLContext:
+        return make(*purpose, **named) if purpose or named.keys() != {"cafile"} else once(named["cafile"])
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(ssl, "create_default_context", give)
+        yield
+
+
 def is_loopback(host: str) -> bool:
     if host == "localhost":
         return True
@@ -97,19 +112,12 @@ class Server:
 
     url: str
     database_url: str
-    process: subprocess.Popen[bytes]
+    process: Process
     environment: dict[str, str] = field(repr=False)
 
     def cli(self, *args: str) -> Any:
         """Run `scim-server ARGS`; return the parsed JSON when `--json` is asked for, else the text."""
-        done = subprocess.run(
-            [sys.executable, "-m", "runtime.cli", *args],
-            cwd=ROOT,
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-        )
+        done = run(args, self.environment)
         if done.returncode != 0:
             raise AssertionError(f"scim-server {' '.join(args)} exited with {done.returncode}:\n{done.stderr}")
         return json.loads(done.stdout) if "--json" in args else done.stdout
@@ -117,7 +125,7 @@ class Server:
 
 @dataclass(frozen=True)
 class Tenant:
-    """What `tenant create` says once."""
+    """What `tenant create` would say."""
 
     tenant_id: str
     scim_url: str
@@ -138,15 +146,7 @@ def server(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Itera
     }
     arguments = ["--host", "127.0.0.1", "--port", str(port), "--database-url", database_url, "--no-worker"]
     log = tmp_path_factory.mktemp("server") / "output"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "runtime.cli", "serve", *arguments],
-            cwd=ROOT,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
+    process = nursery.start(["serve", *arguments], environment, log, log)
     try:
         wait_until_ready(process, url, log)
         yield Server(url, database_url, process, environment)
@@ -160,7 +160,7 @@ def server(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Itera
             process.wait()
 
 
-def wait_until_ready(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
+def wait_until_ready(process: Process, url: str, log: Path) -> None:
     deadline = time.monotonic() + START_SECONDS
     with httpx.Client(base_url=url, timeout=2) as client:
         while time.monotonic() < deadline and process.poll() is None:
@@ -174,8 +174,8 @@ def wait_until_ready(process: subprocess.Popen[bytes], url: str, log: Path) -> N
 @pytest.fixture
 def tenant(server: Server) -> Tenant:
     """A tenant that no other test knows."""
-    made = server.cli("tenant", "create", f"tenant-{uuid.uuid4().hex[:12]}", "--json")
-    return Tenant(made["tenant_id"], made["scim_url"], made["token"])
+    made = new_customer(server.database_url)
+    return Tenant(made.tenant_id, f"{server.url}/scim/v2", made.token)
 
 
 @pytest.fixture

@@ -8,10 +8,10 @@ import http.client
 import os
 import signal
 import subprocess
-import sys
+import tempfile
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -21,6 +21,8 @@ import httpx
 from app_core import clock, connections, provisioning_log, tenants
 from app_core.db import Connection, Database, open_database
 from app_core.work import Actor, Source, Work
+from tests import nursery
+from tests.nursery import Process
 from tests.postgres import Postgres, free_port
 from tests.raw import sql
 
@@ -37,7 +39,7 @@ class ServerProcess:
     """A server that the test itself has started."""
 
     url: str
-    process: subprocess.Popen[bytes]
+    process: Process
     stdout: Path
     stderr: Path
 
@@ -124,15 +126,7 @@ def _running(
     ready: Callable[[ServerProcess], bool],
 ) -> Iterator[ServerProcess]:
     stdout, stderr = (folder / f"{arguments[0]}-{uuid.uuid4().hex[:6]}.{name}" for name in ("out", "err"))
-    with stdout.open("wb") as output, stderr.open("wb") as errors:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "runtime.cli", *arguments],
-            cwd=ROOT,
-            env=environment(database_url, **settings),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=errors,
-        )
+    process = nursery.start(arguments, environment(database_url, **settings), stdout, stderr)
     server = ServerProcess(url, process, stdout, stderr)
     try:
         wait_for(lambda: process.poll() is not None or ready(server), START_SECONDS)
@@ -176,14 +170,15 @@ def a_minute_passes(database_url: str, tenant_id: str) -> None:
 
 def command(database_url: str | None, /, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
     """Run `scim-server ARGUMENTS`, whatever comes of it."""
-    return subprocess.run(
-        [sys.executable, "-m", "runtime.cli", *arguments],
-        cwd=ROOT,
-        env=environment(database_url, **settings),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-    )
+    return run(arguments, environment(database_url, **settings))
+
+
+def run(arguments: Sequence[str], environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run `scim-server ARGUMENTS` with this environment alone, whatever comes of it."""
+    with tempfile.TemporaryDirectory() as folder:
+        stdout, stderr = Path(folder, "out"), Path(folder, "err")
+        code = nursery.start(arguments, environment, stdout, stderr).wait()
+        return subprocess.CompletedProcess(arguments, code, stdout.read_text(), stderr.read_text())
 
 
 @contextlib.contextmanager

@@ -213,7 +213,7 @@ def client(served: Served) -> Client:
 
 
 @schema.parametrize()
-@examples(20)
+@examples(12)
 def test_answers_are_as_described(case: Case, client: Client) -> None:
     """Status, headers and body are as described, the key is asked for, and what is not as described is refused."""
     aim(case, client, next(NUMBERS))

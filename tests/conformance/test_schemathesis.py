@@ -226,7 +226,7 @@ def client(served: Served) -> Client:
 
 
 @schema.parametrize()
-@examples(20)
+@examples(12)
 def test_answers_are_as_described(case: Case, client: Client) -> None:
     """Status, headers and body are as described, the token is asked for, and what cannot be held is refused."""
     n = next(NUMBERS)

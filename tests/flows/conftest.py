@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from graph_fallback import client
 from tests.api import Company, MakeCompany, companies, company_by_command
 from tests.conftest import Server
 
@@ -22,3 +23,9 @@ def make_company(server: Server) -> Iterator[MakeCompany]:
     """Make tenants for one test: `make_company(seats=2)`."""
     with companies(server.url, server.database_url) as make:
         yield make
+
+
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let this process rest for moments where Graph names no time; the servers of a test rest as they do."""
+    monkeypatch.setattr(client, "LONGEST_PAUSE", 0.02)

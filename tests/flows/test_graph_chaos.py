@@ -389,7 +389,7 @@ class House:
     def wait_a_while(self) -> None:
         """Let a job come to its end, if it does soon."""
         with contextlib.suppress(AssertionError):
-            wait_for(self.rests, 2)
+            wait_for(self.rests, 1)
 
     def struck(self) -> Counter[str]:
         """Count how often each kind of fault has struck."""

@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import httpx
 import pytest
 
 from tests.builders import a_user
-from tests.conftest import ROOT, Server, Tenant
+from tests.conftest import Server, Tenant
+from tests.processes import run
 
 
 def refused(server: Server, *arguments: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "runtime.cli", *arguments],
-        cwd=ROOT,
-        env=server.environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run(arguments, server.environment)
     assert 1 == done.returncode, done.stdout
     return done.stderr
 
@@ -57,14 +48,7 @@ def test_a_tenant_with_a_directory_is_not_deleted(server: Server, tenant: Tenant
 )
 def test_doctor_says_what_to_mend(server: Server, public_url: str, ok: bool) -> None:
     """The public address must be https for Entra; the database is tried."""
-    done = subprocess.run(
-        [sys.executable, "-m", "runtime.cli", "doctor"],
-        cwd=ROOT,
-        env={**server.environment, "SCIM_SERVER_PUBLIC_URL": public_url},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run(["doctor"], {**server.environment, "SCIM_SERVER_PUBLIC_URL": public_url})
 
     assert (0 if ok else 1) == done.returncode
     assert ("ok    public address" if ok else "mend  public address") in done.stdout
