@@ -1,4 +1,4 @@
-"""Starts `scim-server` from a process that has imported it already: a second less for each of hundreds.
+"""Starts `scim-server` and the simulated Entra from a process that has imported both: a second less for each.
 
 What is started is a process of its own like any other: it has its environment, its files, and ends by its signals.
 
@@ -18,11 +18,13 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from threading import Lock
 
 ROOT = Path(__file__).resolve().parent.parent
 PR_SET_CHILD_SUBREAPER = 36
+MODULES = ("runtime.asgi", "runtime.server", "runtime.worker", "graph_fallback.client", "graph_fallback.tokens")
 ADOPTING = platform.system() == "Linux"
 ASKING = Lock()
 
@@ -64,11 +66,23 @@ class Process:
         self.send_signal(signal.SIGKILL)
 
 
-def start(arguments: Sequence[str], environment: Mapping[str, str], stdout: Path, stderr: Path) -> Process:
-    """Start `scim-server ARGUMENTS` with this environment alone; what it says goes to these files."""
+def start(
+    arguments: Sequence[str],
+    environment: Mapping[str, str],
+    stdout: Path,
+    stderr: Path,
+    *,
+    program: str = "runtime.cli",
+) -> Process:
+    """Start `python -m PROGRAM ARGUMENTS` with this environment alone; what it says goes to these files."""
     if not ADOPTING:
-        return _start_alone(arguments, environment, stdout, stderr)
-    asked = {"arguments": list(arguments), "environment": dict(environment), "files": [str(stdout), str(stderr)]}
+        return _start_alone([program, *arguments], environment, stdout, stderr)
+    asked = {
+        "program": program,
+        "arguments": list(arguments),
+        "environment": dict(environment),
+        "files": [str(stdout), str(stderr)],
+    }
     # Whoever reads them may do so before the process has opened them.
     for file in (stdout, stderr):
         file.touch()
@@ -84,7 +98,7 @@ def start(arguments: Sequence[str], environment: Mapping[str, str], stdout: Path
 def _start_alone(arguments: Sequence[str], environment: Mapping[str, str], stdout: Path, stderr: Path) -> Process:
     with stdout.open("ab") as output, stderr.open("ab") as errors:
         child = subprocess.Popen(
-            [sys.executable, "-m", "runtime.cli", *arguments],
+            [sys.executable, "-m", *arguments],
             cwd=ROOT,
             env=environment,
             stdin=subprocess.DEVNULL,
@@ -116,11 +130,12 @@ def _end(nursery: subprocess.Popen[str]) -> None:
 
 def main() -> None:
     """Fork a process for each line that comes in, and answer its id."""
-    import runtime.asgi
+    for name in MODULES:
+        import_module(name)
     import runtime.cli
-    import runtime.server
-    import runtime.worker
+    import runtime.simulator.__main__
 
+    programs = {"runtime.cli": runtime.cli.main, "runtime.simulator": runtime.simulator.__main__.main}
     for line in sys.stdin:
         asked = json.loads(line)
         reads, writes = os.pipe()
@@ -133,7 +148,7 @@ def main() -> None:
             os.close(reads)
             os.close(writes)
             _settle(asked["environment"], asked["files"])
-            sys.exit(runtime.cli.main(asked["arguments"]))
+            sys.exit(programs[asked["program"]](asked["arguments"]))
         os.close(writes)
         # Only when the one between has ended is its child an orphan.
         os.waitpid(between, 0)

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import subprocess
-import sys
 import time
 import uuid
 from collections.abc import Iterator, Mapping
@@ -23,7 +23,9 @@ from typing import Any
 
 import httpx
 
-ROOT = Path(__file__).resolve().parent.parent
+from tests import nursery
+from tests.nursery import Process
+
 START_SECONDS = 90
 TENANT_ID = "aaaaaaaa-0000-4000-8000-000000000001"
 CLIENT_ID = "cccccccc-0000-4000-8000-000000000001"
@@ -35,7 +37,7 @@ class Entra:
     """A running simulator."""
 
     url: str
-    process: subprocess.Popen[bytes]
+    process: Process
     output: Path
     control: httpx.Client = field(repr=False)
     tenant_id: str = TENANT_ID
@@ -156,14 +158,7 @@ def simulated(
         (folder / f"{mark}.json").write_text(json.dumps(script))
         options += ["--script", str(folder / f"{mark}.json")]
     output = folder / f"simulator-{mark}.out"
-    with output.open("wb") as stream:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "runtime.simulator", *options],
-            cwd=ROOT,
-            stdin=subprocess.DEVNULL,
-            stdout=stream,
-            stderr=subprocess.STDOUT,
-        )
+    process = nursery.start(options, os.environ, output, output, program="runtime.simulator")
     try:
         url = _address(process, output)
         with httpx.Client(base_url=url, timeout=120) as control:
@@ -178,7 +173,7 @@ def simulated(
             process.wait()
 
 
-def _address(process: subprocess.Popen[bytes], output: Path) -> str:
+def _address(process: Process, output: Path) -> str:
     """Read the address from the first line, which is printed once the port is taken."""
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
@@ -189,7 +184,7 @@ def _address(process: subprocess.Popen[bytes], output: Path) -> str:
     raise AssertionError(f"the simulator did not start ({process.poll()}):\n{output.read_text(errors='replace')}")
 
 
-def _wait_for_script(process: subprocess.Popen[bytes], output: Path, control: httpx.Client) -> None:
+def _wait_for_script(process: Process, output: Path, control: httpx.Client) -> None:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         with contextlib.suppress(httpx.TransportError):
