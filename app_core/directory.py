@@ -526,10 +526,7 @@ def groups_of_users(work: Work, user_ids: Sequence[str], *, neighbours: bool = F
         return {}
     found: dict[str, list[str]] = {}
     for user_id, group_id in rows:
-        if user_id in found:
-            found[user_id].append(group_id)
-        else:
-            found[user_id] = [group_id]
+        found.setdefault(user_id, []).append(group_id)
     sets = {user_id: tuple(group_ids) for user_id, group_ids in found.items()}
     # Colleagues are in the same groups: there are fewer sets than users, and fewer groups than memberships.
     endings = _endings(work, set(sets.values()))
