@@ -35,7 +35,7 @@ def environment() -> Environment:
         "browser": browser,
         "address": address,
     }
-    made.globals |= {"asset": asset, "icon": icon, "near": near, "symbols": symbols}
+    made.globals |= {"asset": asset, "icon": icon}
     return made
 
 
@@ -70,18 +70,6 @@ def icon(name: str) -> Markup:
 
 
 @cache
-def symbols(*names: str) -> Markup:
-    """Put symbols into the page itself, for one that shows them very often: `near` refers to them."""
-    drawn = (STATIC / "icons.svg").read_text("utf-8").replace('<symbol id="', '<symbol id="i-')
-    wanted = [line for line in drawn.splitlines() if line.startswith(tuple(f'<symbol id="i-{name}"' for name in names))]
-    return Markup(f"<svg hidden>{''.join(wanted)}</svg>")  # noqa: S704 - the text is ours
-
-
-def near(name: str) -> Markup:
-    """Give a symbol that the page holds itself; what stands around it says how large it is."""
-    return Markup('<svg><use href="#i-{}"/></svg>').format(name)
-
-
 def when(stamp: Stamp | None, empty: str = "never") -> Markup | str:
     """Show an instant; console.js puts it into the reader's zone, without scripts it is UTC and says so."""
     if stamp is None:

@@ -123,7 +123,8 @@ def title_of(error: DomainError) -> str:
 def sentence_of(error: DomainError) -> str:
     """Give the sentence of a refusal of the core; a field that it begins with has the name that the page gives it."""
     field, colon, rest = error.sentence.partition(": ")
-    return f"{FIELDS[field]}: {rest}" if colon and field in FIELDS else error.sentence
+    label = error.facts.get("label") or FIELDS.get(field)
+    return f"{label}: {rest}" if colon and label else error.sentence
 
 
 FIELDS = {

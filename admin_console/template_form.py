@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
+from urllib.parse import parse_qsl, urlencode
 
 from admin_console.look import DEFAULT
 from admin_console.request import Request
@@ -76,7 +77,7 @@ class Row:
     on: bool = True
     """Whether the cards have it; only general fields can be off and still stand in the form."""
     unfolded: bool = field(default=False, compare=False)
-    """Whether all of it is seen; what is folded is held by hidden inputs."""
+    """Whether all of it is seen; what is folded is held by one hidden input."""
 
     @property
     def summary(self) -> str:
@@ -91,15 +92,19 @@ class Row:
         return " · ".join([*said, *(["required"] if self.required else [])])
 
     @property
-    def held(self) -> Sequence[tuple[str, str]]:
-        """What the form is sent of it while it is folded: what is not as it would be anyway."""
+    def held(self) -> str:
+        """What the form is sent of it: its key, and while it is folded, what is not as it would be anyway."""
+        if self.unfolded:
+            return self.key
         words = {"label": self.label, "source": self.source, "placeholder": self.placeholder}
         if self.source and self.mode != Mode.ALWAYS:
             words["mode"] = self.mode
-        if self.kind != Kind.TEXT:
+        if self.kind != SOURCES.get(self.source, Kind.TEXT):
             words["kind"] = self.kind
         marks = {"on": self.on and self.key in GENERAL, "editable": self.editable, "required": self.required}
-        return [(name, word) for name, word in words.items() if word] + [(name, "on") for name in marks if marks[name]]
+        words |= {name: "on" for name in marks if marks[name]}
+        # What joins the words is one letter in a page too, which `&` is not.
+        return f"{self.key}?{urlencode({name: word for name, word in words.items() if word}).replace('&', ';')}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,24 +148,32 @@ def _absent(key: str) -> Row:
 
 def read_draft(request: Request) -> Draft:
     """Read the form as it stands."""
-    sent = [key for key in dict.fromkeys(request.lists.get("field", [])) if key not in GENERAL]
+    keys = (each.partition("?") for each in request.lists.get("field", []))
+    held = {key: dict(parse_qsl(words, separator=";")) for key, _, words in keys}
     look = {name: request.text(name) for name in (*COLOURS, "logo_url", "headline")}
-    general = tuple(replace(_sent(request, key), on=f"on-{key}" in request.form) for key in GENERAL)
-    return Draft(request.text("name"), look, general, tuple(_sent(request, key) for key in sent))
+    general = tuple(_sent(request, key, held.get(key, {})) for key in GENERAL)
+    others = tuple(_sent(request, key, words) for key, words in held.items() if key not in GENERAL)
+    return Draft(request.text("name"), look, general, others)
 
 
-def _sent(request: Request, key: str) -> Row:
-    source = request.text(f"source-{key}")
-    mode = request.text(f"mode-{key}") or Mode.ALWAYS
+def _sent(request: Request, key: str, held: Mapping[str, str]) -> Row:
+    """Read a field from the inputs it has while it is unfolded, or from the one that holds it."""
+
+    def sent(name: str) -> str:
+        return request.text(f"{name}-{key}") or held.get(name, "")
+
+    source = sent("source")
+    mode = sent("mode") or Mode.ALWAYS
     return Row(
         key=key,
-        label=request.text(f"label-{key}"),
-        kind=request.text(f"kind-{key}") or Kind.TEXT,
+        label=sent("label"),
+        kind=sent("kind") or SOURCES.get(source, Kind.TEXT),
         source=source if source in SOURCES else "",
         mode=mode if source and mode in tuple(Mode) else Mode.NONE,
-        editable=f"editable-{key}" in request.form,
-        required=f"required-{key}" in request.form,
-        placeholder=request.text(f"placeholder-{key}"),
+        editable=bool(sent("editable")),
+        required=bool(sent("required")),
+        placeholder=sent("placeholder"),
+        on=key not in GENERAL or bool(sent("on")),
         unfolded=key in request.lists.get("open", []),
     )
 

@@ -353,10 +353,10 @@ def require_value(field: TemplateField, text: object) -> str:
     What the directory sends is not held to this: it is shown as it is, or, a phone number, left off.
     """
     if not isinstance(text, str):
-        raise Invalid(f"{field.key}: text is expected.")
+        raise Invalid(f"{field.key}: text is expected.", label=field.label)
     problem = _value_problem(field.kind, text)
     if problem:
-        raise Invalid(f"{field.key}: {problem}")
+        raise Invalid(f"{field.key}: {problem}", label=field.label)
     return text
 
 

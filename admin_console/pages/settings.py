@@ -130,11 +130,7 @@ def _seats(text: str) -> int | None:
 
 # API keys -----------------------------------------------------------------------------------------------------------
 
-SCOPES: Mapping[str, str] = {
-    "read": "Read: look at everything",
-    "write": "Write: also change people, teams, logins and cards",
-    "admin": "Admin: also delete teams, edit templates, settings and the connection",
-}
+SCOPES: Mapping[str, str] = {"read": "Read", "write": "Write", "admin": "Administer"}
 EXPIRIES: Mapping[str, str] = {"30": "In 30 days", "90": "In 90 days", "365": "In a year", "": "Never"}
 
 

@@ -39,8 +39,8 @@ editor.addEventListener("input", (event) => {
   const kind = row.querySelector('[name^="kind-"]');
   if (kind) kind.closest(".field").hidden = Boolean(row.querySelector('[name^="source-"]').value);
   row.classList.toggle("off", row.querySelector('[name^="on-"]')?.checked === false);
-  row.querySelector(".field-sum").textContent = summary(row);
-  if (name === "label") row.querySelector(".field-name").textContent = event.target.value;
+  row.querySelector("summary span").textContent = summary(row);
+  if (name === "label") row.querySelector("summary b").textContent = event.target.value;
 });
 
 // What was folded again need not be sent unfolded.
@@ -93,7 +93,7 @@ editor.addEventListener("pointerdown", (event) => {
     item.classList.remove("dragged");
     const after = [...list.children].indexOf(item);
     if (after === before) return;
-    moved.textContent = `${item.querySelector(".field-name").textContent} is at place ${after + 1} of ${list.children.length}.`;
+    moved.textContent = `${item.querySelector(".field-row b").textContent} is at place ${after + 1} of ${list.children.length}.`;
     changed();
   };
   grip.addEventListener("pointermove", move);

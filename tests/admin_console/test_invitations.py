@@ -154,7 +154,7 @@ def test_what_a_card_cannot_show_uses_nothing_up(admin: Browser, company: Compan
     no_number = visitor.post(link, 400, display_name="Eve", **typed(phone="555"))
     no_name = visitor.post(link, 400, **typed(phone="+14255550177"))
 
-    assert "this phone number cannot be on a card" in said(no_number)
+    assert "Phone: this phone number cannot be on a card" in said(no_number)
     assert {"f-display_name": "Eve", "value-phone": "555"}.items() <= values(no_number).items()
     assert "say whose card it is" in said(no_name)
     visitor.post(link, display_name="Eve", email="eve@partner.example", **typed(phone="+14255550177"))
