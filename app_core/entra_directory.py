@@ -83,7 +83,7 @@ def sync_now(work: Work) -> Job:
 
 
 def reconcile(work: Work, policy: Policy, *, grace: float = GRACE_SECONDS) -> Run:
-    """Ask for a complete listing against the mirror (G5), in place of one that is under way. Raises NotPossible."""
+    """Ask for a complete listing against the mirror (G5), in place of one of that policy. Raises NotPossible."""
     graph_links.require_connected(work)
     return reconciliations.ask(work, policy, grace=grace)
 

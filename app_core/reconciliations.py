@@ -246,7 +246,7 @@ BEGIN = Statement(
 FORGET = Statement(delete(D).where(*OF_RUN))
 GIVE_UP = Statement(
     update(R)
-    .where(*OF_CONNECTION, among(R.c.state, "states"))
+    .where(*OF_CONNECTION, among(R.c.state, "states"), among(R.c.policy, "policies"))
     .values(state=State.FAILED, finished_at=bindparam("now"), error=bindparam("reason"))
 )
 PURGE = Statement(delete(R).where(*OF_CONNECTION, R.c.started_at < bindparam("before", type_=KeyText)))
@@ -312,17 +312,19 @@ def ask(
     tries: int = 1,
     at: Stamp | None = None,
 ) -> Run:
-    """Ask for a run on the acting connection, instead of one that is under way; it begins at once, or not before `at`.
+    """Ask for a run on the acting connection, in place of one of its policy; it begins at once, or not before `at`.
+
+    A report takes no repair's place: whoever looks must not stop what is to be mended.
 
     `tries` is how many there may be in all where the listing breaks off, each a run of its own: TRIES where nobody
     waits for it.
     """
     run_id = new_id()
-    give_up(work, "It was interrupted, and another run took its place.")
+    give_up(work, "Another run took its place.", policies=[policy])
     work.run(PURGE, connection_id=work.connection_id, before=clock.later(-KEEP_DAYS * 86400))
     work.run(ADD_RUN, run_id=run_id, connection_id=work.connection_id, policy=policy, now=work.now)
     args = {"connection_id": work.connection_id, "run_id": run_id, "policy": policy, "grace": grace, "approved": False}
-    jobs.enqueue(work, RECONCILE, slot(work), {**args, "tries": tries}, at=at)
+    jobs.enqueue(work, RECONCILE, slot(work, policy), {**args, "tries": tries}, at=at)
     return require(work, run_id)
 
 
@@ -331,9 +333,10 @@ def next_try_at(tries: int) -> Stamp | None:
     return None if tries <= 1 else clock.later(RETRY_SECONDS * 2 ** max(0, TRIES - tries))
 
 
-def slot(work: Work) -> str:
-    """Name the place that runs of the acting connection share: there is one at a time."""
-    return f"{RECONCILE}:{work.connection_id}"
+def slot(work: Work, policy: str) -> str:
+    """Name the place that runs of a policy share on the acting connection: there is one at a time."""
+    kind = RECONCILE if policy == Policy.REPAIR else f"{RECONCILE}:{policy}"
+    return f"{kind}:{work.connection_id}"
 
 
 def approve(work: Work, run_id: str) -> Run:
@@ -355,15 +358,15 @@ def job_of(work: Work, run: Run) -> Job | None:
     """Read the job that carries a run out, as long as it is not finished."""
     if run.state == State.HELD:
         return jobs.unfinished(work, approval_slot(run.id))
-    job = jobs.unfinished(work, slot(work))
+    job = jobs.unfinished(work, slot(work, run.policy))
     return job if job is not None and job.arguments()["run_id"] == run.id else None
 
 
-def give_up(work: Work, reason: str, *, held: bool = False) -> None:
+def give_up(work: Work, reason: str, *, policies: Sequence[Policy] = tuple(Policy), held: bool = False) -> None:
     """End the runs of the acting connection that are under way as failed; those that are held only if it is said."""
     states = [State.QUEUED, State.LISTING, *([State.HELD] if held else [])]
-    params = {"states": [str(state) for state in states], "reason": reason}
-    work.run(GIVE_UP, connection_id=work.connection_id, now=work.now, **params)
+    params = {"states": [str(state) for state in states], "policies": [str(policy) for policy in policies]}
+    work.run(GIVE_UP, connection_id=work.connection_id, now=work.now, reason=reason, **params)
 
 
 def begin(work: Work, run_id: str, cutoff: Stamp) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import uuid
 from collections.abc import Callable
 from typing import TypeVar
 
-from app_core import connections, graph_links, jobs, reconciliations
+from app_core import clock, connections, graph_links, jobs, reconciliations
 from app_core.db import Connection
 from app_core.reconciliations import Drift, Finding, Outcome, Policy, State
 from app_core.work import Work
@@ -92,6 +93,24 @@ def test_a_run_is_asked_for_and_followed(server: Server, make_company: MakeCompa
     assert "hx-trigger" not in over.text
     assert "data-reload" in over.text
     assert path.endswith(entry["target"]["id"])
+
+
+def test_a_report_stops_no_repair(server: Server, make_company: MakeCompany) -> None:
+    """One that waits for its hour stays, and the page says so; another repair takes its place."""
+    company = make_company()
+    connected(server, company)
+    planned = in_work(server, company, lambda work: reconciliations.ask(work, Policy.REPAIR, at=clock.later(3600)))
+    with administrator(server.url, server.database_url, company.tenant_id) as admin:
+        admin.get("/console/reconciliations")
+        admin.post("/console/reconciliations", policy="report")
+        both = admin.get("/console/reconciliations")
+        found = in_work(server, company, lambda work: reconciliations.require(work, planned.id))
+        admin.post("/console/reconciliations", policy="repair")
+        replaced = admin.get(f"/console/reconciliations/{planned.id}")
+
+    assert "queued" == found.state
+    assert re.search(r"A report is under way\..* A repair begins .*UTC ?\. Another repair takes its place\.", said(both))
+    assert "Another run took its place." in said(replaced)
 
 
 def test_what_differs_is_read_with_names_filtered_and_approved(server: Server, make_company: MakeCompany) -> None:

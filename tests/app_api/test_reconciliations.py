@@ -122,7 +122,7 @@ def test_a_run_that_is_replaced_says_so(house: House, api: httpx.Client) -> None
     """Another is asked for before a worker has begun; a directory that is let go ends what waits."""
     first, second = (planted_queued(house) for _ in range(2))
     assert ["queued", "failed"] == [each["state"] for each in items(api.get("reconciliations"))]
-    assert "another run took its place" in ok(api.get(f"reconciliations/{first}"))["error"]
+    assert "Another run took its place" in ok(api.get(f"reconciliations/{first}"))["error"]
     ok(api.post("connection/disconnect"))
     ended = ok(api.get(f"reconciliations/{second}"))
 

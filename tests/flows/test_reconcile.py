@@ -337,14 +337,16 @@ def test_a_pull_that_began_anew_asks_for_a_run(joined: Joined) -> None:
     """What went while the link was expired was never said; a listing finds it."""
     joined.there.user("anna", displayName="Anna A")
     joined.sync()
-    assert joined.read(lambda work: jobs.unfinished(work, reconciliations.slot(work))) is None
+    assert joined.read(lambda work: jobs.unfinished(work, reconciliations.slot(work, Policy.REPAIR))) is None
     joined.entra.do("expire_delta_tokens")
 
     joined.sync()
 
-    job = joined.read(lambda work: jobs.unfinished(work, reconciliations.slot(work)))
+    job = joined.read(lambda work: jobs.unfinished(work, reconciliations.slot(work, Policy.REPAIR)))
     assert job is not None
     assert (reconciliations.RECONCILE, str(Policy.REPAIR)) == (job.kind, job.arguments()["policy"])
+    assert "done" == reconciled(joined, dry_run=True)["state"]
+    assert job == joined.read(lambda work: jobs.unfinished(work, reconciliations.slot(work, Policy.REPAIR)))
     assert joined.read(lambda work: jobs.unfinished(work, graph_links.pull_slot(work))) is None
 
 

@@ -133,7 +133,7 @@ def test_killed_while_it_repairs(drifted: Drifted, entra: Entra, tmp_path: Path)
 
 def background_run(joined: Joined) -> tuple[Run, float]:
     """Carry out the run that was asked for, due or not, as a worker would; give it, and how long it was to rest."""
-    job = joined.read(lambda work: jobs.unfinished(work, reconciliations.slot(work)))
+    job = joined.read(lambda work: jobs.unfinished(work, reconciliations.slot(work, reconciliations.Policy.REPAIR)))
     assert job is not None
     ((run_at, created_at),) = sql(joined.url, "SELECT run_at, created_at FROM job WHERE id = ?", job.id)
 
@@ -149,7 +149,10 @@ def background_run(joined: Joined) -> tuple[Run, float]:
 
 
 def asks_for_a_run(joined: Joined) -> bool:
-    return joined.read(lambda work: jobs.unfinished(work, reconciliations.slot(work))) is not None
+    return (
+        joined.read(lambda work: jobs.unfinished(work, reconciliations.slot(work, reconciliations.Policy.REPAIR)))
+        is not None
+    )
 
 
 @pytest.fixture
