@@ -27,7 +27,7 @@ from app_core import clock, credentials
 from app_core.db import Connection, KeyText, Lateral, Params, Row, Statement, table_of
 from app_core.errors import Invalid, NotFound, Unauthenticated
 from app_core.ids import new_id, new_short_id
-from app_core.tenants import Tenant
+from app_core.tenants import T, Tenant
 from app_core.work import Work
 
 LIVE_ALONE = "status IN ('connected', 'quarantined') AND NOT shared"
@@ -147,11 +147,13 @@ INSERT_CONNECTION = Statement(
 CONNECTIONS = Statement(
     select(CONNECTION.c.id).where(CONNECTION.c.tenant_id == bindparam("tenant_id")).order_by(CONNECTION.c.id)
 )
-LOCK = Statement(
-    select(CONNECTION.c.id)
+NAMING = (
+    select(CONNECTION.c.id, T.c.group_sync)
+    .join(T, T.c.id == CONNECTION.c.tenant_id)
     .where(CONNECTION.c.tenant_id == bindparam("tenant_id"), CONNECTION.c.id == bindparam("connection_id"))
-    .with_for_update()
 )
+NAME_ALONE = Statement(NAMING.with_for_update(key_share=True, of=CONNECTION))
+NAME_WITH_OTHERS = Statement(NAMING.with_for_update(read=True, of=CONNECTION))
 LOCK_ALL = Statement(select(CONNECTION.c.id).where(CONNECTION.c.tenant_id == bindparam("tenant_id")).with_for_update())
 INSERT_TOKEN = Statement(
     insert(TOKEN).values(
@@ -322,6 +324,13 @@ def lock_all(connection: Connection, tenant: Tenant) -> None:
     connection.rows(LOCK_ALL, {"tenant_id": tenant.id})
 
 
-def lock(work: Work) -> None:
-    """Keep others from adding to the acting connection until the transaction ends: new rows refer to the locked one."""
-    work.row(LOCK, connection_id=work.connection_id)
+def hold_names(work: Work, *, alone: bool) -> str:
+    """Keep the names of the acting connection's groups as they are until the transaction ends; give `group_sync`.
+
+    Where a name alone tells a group from others, no constraint does so: then nobody else may name any (`alone`). Those
+    whose groups have object ids only wait for such a one.
+    """
+    row = work.row(NAME_ALONE if alone else NAME_WITH_OTHERS, connection_id=work.connection_id)
+    if row is None:
+        raise NotFound("Connection", work.connection_id)
+    return str(row[1])

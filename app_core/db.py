@@ -19,7 +19,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias, TypeVar
 from urllib.parse import unquote, urlsplit
 from weakref import WeakKeyDictionary
@@ -78,6 +78,15 @@ class Compiled:
     names: tuple[tuple[str, Any], ...]
     lists: frozenset[str]
     """Which parameters are lists: PostgreSQL takes them as arrays, SQLite as JSON."""
+    looks: bool = field(init=False)
+    """Whether it changes nothing and holds nothing."""
+
+    def __post_init__(self) -> None:
+        """Look once: it is asked each time the statement is run."""
+        object.__setattr__(self, "looks", self.sql.startswith("SELECT") and LOCKS.search(self.sql) is None)
+
+
+LOCKS = re.compile(r"\bFOR (NO KEY UPDATE|UPDATE|KEY SHARE|SHARE)\b")
 
 
 class Statement:
@@ -165,25 +174,34 @@ class Together:
     """Makes one PostgreSQL statement of independent writes: WITH each of them, SELECT how many rows it changed."""
 
     def __init__(self) -> None:
-        self._merged: WeakKeyDictionary[Statement, dict[tuple[Statement, ...], Compiled]] = WeakKeyDictionary()
+        self._merged: WeakKeyDictionary[Statement, dict[Any, Compiled]] = WeakKeyDictionary()
 
-    def of(self, statements: tuple[Statement, ...]) -> Compiled:
-        """Give the statement; its parameters are those of each write in turn, named by the write's place."""
+    def of(self, statements: tuple[Statement, ...], counts: tuple[int | None, ...] | None = None) -> Compiled:
+        """Give the statement; its parameters are those of each write in turn.
+
+        With `counts` it fails, by a division by zero, where a write changes another number of rows.
+        """
         known = self._merged.setdefault(statements[0], {})
-        if statements not in known:
-            known[statements] = self._merge(statements)
-        return known[statements]
+        if (statements, counts) not in known:
+            known[statements, counts] = self._merge(statements, counts)
+        return known[statements, counts]
 
-    def _merge(self, statements: tuple[Statement, ...]) -> Compiled:
+    def _merge(self, statements: tuple[Statement, ...], expected: tuple[int | None, ...] | None) -> Compiled:
         names: list[tuple[str, Any]] = []
         parts = []
         for at, statement in enumerate(statements):
             compiled = statement.compiled(PostgresConnection.dialect)
             returning = "" if "RETURNING" in compiled.sql else " RETURNING 1"
             parts.append(f"q{at} AS ({_renumbered(compiled.sql, len(names))}{returning})")
-            names += [(f"{at}:{name}", default) for name, default in compiled.names]
-        counts = ", ".join([f"(SELECT count(*) FROM q{at})" for at in range(len(statements))])  # noqa: S608
-        return Compiled(f"WITH {', '.join(parts)} SELECT {counts}", tuple(names), frozenset())
+            names += compiled.names
+        counts = [f"(SELECT count(*) FROM q{at})" for at in range(len(statements))]  # noqa: S608
+        told = ", ".join(counts) if expected is None else _failing_unless(counts, expected)
+        return Compiled(f"WITH {', '.join(parts)} SELECT {told}", tuple(names), frozenset())
+
+
+def _failing_unless(counts: Sequence[str], expected: Sequence[int | None]) -> str:
+    right = [f"{count} = {number:d}" for count, number in zip(counts, expected, strict=True) if number is not None]
+    return f"1 / (CASE WHEN {' AND '.join(right)} THEN 1 ELSE 0 END)" if right else "1"
 
 
 def _renumbered(sql: str, start: int) -> str:
@@ -335,6 +353,10 @@ class Violation(Exception):
         return self.kind == "reference"
 
 
+class WrongGuess(Exception):
+    """A write changed another number of rows than was expected, or was refused: the job is run again, step by step."""
+
+
 class Connection(Protocol):
     """One connection within one unit of work."""
 
@@ -356,6 +378,13 @@ class Connection(Protocol):
 
     def run_together(self, steps: Sequence[Step]) -> list[int]:
         """Run writes that do not see each other; give the number of rows that each changed."""
+
+    def run_expecting(self, steps: Sequence[Step], counts: Sequence[int]) -> list[int]:
+        """Run writes that will hardly change other numbers of rows than these; give the numbers that they changed.
+
+        They may wait like those of `run_later`. Where the expectation proves wrong, or one is refused, the whole job
+        is run again, and nothing waits.
+        """
 
     def run_later(self, statement: Statement, params: Params) -> None:
         """Run a write, at the latest before the next read; nobody asks how many rows it changed.
@@ -410,6 +439,10 @@ class SqliteConnection:
         """Run writes that do not see each other, one after the other: here nothing is far."""
         return [self.run(statement, params) for statement, params in steps]
 
+    def run_expecting(self, steps: Sequence[Step], counts: Sequence[int]) -> list[int]:
+        """Run writes and count: here nothing is far."""
+        return self.run_together(steps)
+
     def run_later(self, statement: Statement, params: Params) -> None:
         """Run a write at once: here nothing is far."""
         self.run(statement, params)
@@ -445,36 +478,49 @@ def _sqlite_violation(error: sqlite3.IntegrityError) -> Violation:
     return Violation(kinds.get(error.sqlite_errorname, "check"), str(error))
 
 
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A write that waits for the next trip, and how many rows it is said to change."""
+
+    step: Step
+    count: int | None = None
+
+
 class PostgresConnection:
-    """An asyncpg connection, driven from inside a greenlet."""
+    """An asyncpg connection, driven from inside a greenlet.
+
+    A transaction is begun by the first statement that holds or changes something; where nothing but writes that wait
+    have come together by the end, they are one statement, which is a transaction by itself.
+    """
 
     dialect: Dialect = postgresql.asyncpg.dialect()  # type: ignore[no-untyped-call]
     far = True
 
-    def __init__(self, raw: "asyncpg.Connection[Any]") -> None:
+    def __init__(self, raw: "asyncpg.Connection[Any]", *, begins: bool = False, guesses: bool = False) -> None:
         self.raw = raw
         self.changed = 1
         """About how many rows were written: the planner must hear of many."""
-        self._later: list[Step] = []
+        self.begun = False
+        """Whether there is a transaction to be ended by who made this."""
+        self._begins = begins
+        self._guesses = guesses
+        self._later: list[Waiting] = []
 
     def rows(self, statement: Statement, params: Params) -> Sequence[Row]:
         """Run a statement and give all rows it returns."""
-        self.settle()
-        compiled = statement.compiled(self.dialect)
+        compiled = self._ready_for(statement)
         rows: Sequence[Row] = self._wait(self.raw.fetch(compiled.sql, *_arguments(compiled, params)))
         return rows
 
     def row(self, statement: Statement, params: Params) -> Row | None:
         """Run a statement and give its first row, if any."""
-        self.settle()
-        compiled = statement.compiled(self.dialect)
+        compiled = self._ready_for(statement)
         row: Row | None = self._wait(self.raw.fetchrow(compiled.sql, *_arguments(compiled, params)))
         return row
 
     def run(self, statement: Statement, params: Params) -> int:
         """Run a statement and give the number of rows it changed."""
-        self.settle()
-        compiled = statement.compiled(self.dialect)
+        compiled = self._ready_for(statement)
         status: str = self._wait(self.raw.execute(compiled.sql, *_arguments(compiled, params)))
         count = int(status.rpartition(" ")[2] or 0)
         self.changed += count
@@ -482,46 +528,83 @@ class PostgresConnection:
 
     def run_many(self, statement: Statement, params: Sequence[Params]) -> None:
         """Run a statement once for each set of parameters."""
-        self.settle()
-        compiled = statement.compiled(self.dialect)
+        compiled = self._ready_for(statement)
         self._wait(self.raw.executemany(compiled.sql, [_arguments(compiled, each) for each in params]))
         self.changed += len(params)
 
     def run_together(self, steps: Sequence[Step]) -> list[int]:
         """Run writes that do not see each other in one trip, and those that wait with them."""
-        if not _apart(*self._later, *steps):
-            self.settle()
+        self._make_room(steps)
+        self._begin()
         waiting, self._later = self._later, []
-        return self._together([*waiting, *steps])[len(waiting) :]
+        return self._together([*waiting, *map(Waiting, steps)])[len(waiting) :]
+
+    def run_expecting(self, steps: Sequence[Step], counts: Sequence[int]) -> list[int]:
+        """Keep writes for the next trip and take the counts as given; step by step where that was wrong before."""
+        if not self._guesses:
+            return self.run_together(steps)
+        self._make_room(steps)
+        self._later += map(Waiting, steps, counts)
+        return list(counts)
 
     def run_later(self, statement: Statement, params: Params) -> None:
         """Keep a write for the next trip, whatever that is for."""
-        if not _apart(*self._later, (statement, params)):
-            self.settle()
-        self._later.append((statement, params))
+        self._make_room([(statement, params)])
+        self._later.append(Waiting((statement, params)))
 
-    def settled(self, job: Callable[["PostgresConnection"], T]) -> T:
-        """Run a job and all of its writes."""
+    def carried_out(self, job: Callable[["PostgresConnection"], T]) -> T:
+        """Run a job and all of its writes; those that have waited for each other to the end make no BEGIN."""
         value = job(self)
-        self.settle()
+        if self._begins and self._later:
+            waiting, self._later = self._later, []
+            self._together(waiting, alone=True)
+        else:
+            self.settle()
         return value
 
     def settle(self) -> None:
         """Run what waits: it must be done before anything is read, and before the commit."""
-        waiting, self._later = self._later, []
-        if waiting:
+        if self._later:
+            self._begin()
+            waiting, self._later = self._later, []
             self._together(waiting)
 
-    def _together(self, steps: Sequence[Step]) -> list[int]:
-        merged = TOGETHER.of(tuple(statement for statement, _ in steps))
-        named = {f"{at}:{name}": value for at, (_, params) in enumerate(steps) for name, value in params.items()}
-        counts: Row = self._wait(self.raw.fetchrow(merged.sql, *_arguments(merged, named)))
+    def _ready_for(self, statement: Statement) -> Compiled:
+        self.settle()
+        compiled = statement.compiled(self.dialect)
+        if not compiled.looks:
+            self._begin()
+        return compiled
+
+    def _begin(self) -> None:
+        if self._begins:
+            self._begins, self.begun = False, True
+            self._wait(self.raw.execute("BEGIN"))
+
+    def _make_room(self, steps: Sequence[Step]) -> None:
+        """Run what waits where PostgreSQL would leave out a second change of the same rows."""
+        if not _apart(*[each.step for each in self._later], *steps):
+            self.settle()
+
+    def _together(self, waiting: Sequence[Waiting], *, alone: bool = False) -> list[int]:
+        expected = tuple(each.count for each in waiting)
+        guessed = any(count is not None for count in expected)
+        merged = TOGETHER.of(tuple(each.step[0] for each in waiting), expected if alone else None)
+        given = [_arguments(each.step[0].compiled(self.dialect), each.step[1]) for each in waiting]
+        try:
+            counts: Row = self._wait(self.raw.fetchrow(merged.sql, *itertools.chain.from_iterable(given)))
+        except (Violation, asyncpg.DivisionByZeroError) as error:
+            raise WrongGuess if guessed else error from error
+        if not alone and any(count not in (None, got) for count, got in zip(expected, counts, strict=True)):
+            raise WrongGuess
         return list(counts)
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:
-        """Undo just what happens inside when it fails."""
+        """Undo just what happens inside when it fails; inside nothing is guessed, for it may well fail."""
         self.settle()
+        self._begin()
+        guesses, self._guesses = self._guesses, False
         self._wait(self.raw.execute("SAVEPOINT inner_step"))
         try:
             yield
@@ -530,6 +613,8 @@ class PostgresConnection:
             self._later.clear()
             self._wait(self.raw.execute("ROLLBACK TO inner_step; RELEASE inner_step"))
             raise
+        finally:
+            self._guesses = guesses
         self._wait(self.raw.execute("RELEASE inner_step"))
 
     @staticmethod
@@ -758,9 +843,13 @@ class PostgresDatabase:
         That is a deadlock, a serialization failure, or a reference to a row that went while the job was looking at it:
         the next try sees that it is gone and says so. Raises Busy when others come first each time.
         """
+        guesses = True
         for attempt in itertools.count(1):
             try:
-                return await self._once(job)
+                return await self._once(job, guesses=guesses)
+            except WrongGuess:
+                guesses = False
+                continue
             except (asyncpg.DeadlockDetectedError, asyncpg.SerializationError) as error:
                 if attempt == self.ATTEMPTS:
                     logger.warning("a write was given up after %d attempts: %s", attempt, type(error).__name__)
@@ -772,17 +861,18 @@ class PostgresDatabase:
             await asyncio.sleep(0.01 * 2**attempt * random.random())  # noqa: S311 - no secret
         raise AssertionError("unreachable")
 
-    async def _once(self, job: Callable[[Connection], T]) -> T:
+    async def _once(self, job: Callable[[Connection], T], *, guesses: bool) -> T:
         async with self._pool.acquire() as raw:
-            await raw.execute("BEGIN")
+            connection = PostgresConnection(raw, begins=True, guesses=guesses)
             try:
-                connection = PostgresConnection(raw)
-                value: T = await greenlet_spawn(connection.settled, job)
+                value: T = await greenlet_spawn(connection.carried_out, job)
             except BaseException:
-                await raw.execute("ROLLBACK")
+                if connection.begun:
+                    await raw.execute("ROLLBACK")
                 raise
             try:
-                await raw.execute("COMMIT")
+                if connection.begun:
+                    await raw.execute("COMMIT")
             except asyncpg.IntegrityConstraintViolationError as error:
                 raise Violation("unique", str(error.constraint_name)) from error
             self._count_write(connection.changed)

@@ -20,8 +20,10 @@ from sqlalchemy import (
     and_,
     bindparam,
     delete,
+    exists,
     func,
     insert,
+    literal,
     literal_column,
     not_,
     or_,
@@ -421,7 +423,8 @@ def insert_user(
     }
     values = _values(user_id, record)
     few = [(INSERT_VALUE, each) for each in values[:FEW_VALUES]]
-    counts = work.run_together((INSERT_USER, row), *few, tally(work, "User", 1), *others)
+    steps = [(INSERT_USER, row), *few, tally(work, "User", 1), *others]
+    counts = work.run_expecting(steps, [1] * len(steps))
     work.run_many(INSERT_VALUE, values[FEW_VALUES:])
     user = User(user_id, record.external_id, record.user_name, record.active, 1, work.now, stored)
     return user, counts[len(few) + 2 :]
@@ -583,51 +586,43 @@ FIND_GROUP = Statement(select(*GROUP).where(*OF_GROUPS, G.c.id == bindparam("gro
 LOCK_GROUP = Statement(
     select(*GROUP).where(*OF_GROUPS, G.c.id == bindparam("group_id")).with_for_update(key_share=True)
 )
-GROUPS_NAMED = Statement(
-    select(G.c.id, G.c.external_key).where(*OF_GROUPS, G.c.display_key == bindparam("display_key"))
-)
+OTHER = G.alias("other")
+GROUP_COLUMNS = ("display_name", "display_key", "external_id", "external_key", "entra_object_id", "extensions", "entry")
+
+
+def _given(name: str) -> BindParameter[Any]:
+    return bindparam(name, type_=G.c[name].type)
+
+
+def _name_is_free(group_id: BindParameter[Any]) -> ColumnElement[bool]:
+    """Say that no other group of the name could be taken for this one: only two externalIds tell two groups apart."""
+    alike = or_(
+        OTHER.c.external_key.is_(None), _given("external_key").is_(None), OTHER.c.external_key == _given("external_key")
+    )
+    return ~exists(
+        select(literal(1)).where(
+            OTHER.c.tenant_id == tenant,
+            OTHER.c.connection_id == directory_of,
+            OTHER.c.display_key == _given("display_key"),
+            OTHER.c.id != group_id,
+            alike,
+        )
+    )
+
+
+ADDED = ("id", *GROUP_COLUMNS, "pushed", "version", "created_at", "modified_at")
 INSERT_GROUP = Statement(
-    insert(G).values(
-        tenant_id=tenant,
-        connection_id=directory_of,
-        **{
-            name: bindparam(name)
-            for name in (
-                "id",
-                "display_name",
-                "display_key",
-                "external_id",
-                "external_key",
-                "entra_object_id",
-                "extensions",
-                "entry",
-                "pushed",
-                "version",
-                "created_at",
-                "modified_at",
-            )
-        },
+    insert(G).from_select(
+        ["tenant_id", "connection_id", *ADDED],
+        select(tenant, directory_of, *map(_given, ADDED)).where(_name_is_free(_given("id"))),
+        include_defaults=False,
     )
 )
-UPDATE_GROUP = Statement(
-    update(G)
-    .where(G.c.tenant_id == tenant, G.c.id == bindparam("group_id"))
-    .values(
-        version=G.c.version + 1,
-        **{
-            name: bindparam(name)
-            for name in (
-                "display_name",
-                "display_key",
-                "external_id",
-                "external_key",
-                "entra_object_id",
-                "extensions",
-                "entry",
-                "modified_at",
-            )
-        },
-    )
+THIS_GROUP = (G.c.tenant_id == tenant, G.c.id == bindparam("group_id", type_=KeyText))
+NEW_STATE = {"version": G.c.version + 1, **{name: bindparam(name) for name in (*GROUP_COLUMNS, "modified_at")}}
+UPDATE_GROUP = Statement(update(G).where(*THIS_GROUP).values(NEW_STATE))
+NAME_GROUP = Statement(
+    update(G).where(*THIS_GROUP, _name_is_free(bindparam("group_id", type_=KeyText))).values(NEW_STATE)
 )
 TOUCH_GROUPS = Statement(
     update(G)
@@ -651,12 +646,6 @@ def lock_group(work: Work, group_id: str) -> Group | None:
     """Read a group whose name and members nobody else may change until the transaction ends."""
     row = work.row(LOCK_GROUP, connection_id=work.connection_id, group_id=group_id)
     return None if row is None else Group(*row)
-
-
-def groups_named(work: Work, display_key: str) -> Sequence[tuple[str, str | None]]:
-    """List the groups of this folded name: id and folded external id."""
-    rows = work.rows(GROUPS_NAMED, connection_id=work.connection_id, display_key=display_key)
-    return [(row[0], row[1]) for row in rows]
 
 
 def touch_groups(work: Work, group_ids: Iterable[str]) -> None:

@@ -155,9 +155,8 @@ def flush(work: Work, *others: tuple[Statement, Params]) -> None:
     """
     rows = [_row(work, event) for event in work.events]
     work.events.clear()
-    steps = [*others, *[(INSERT, row) for row in rows[:FEW]]]
-    if steps:
-        work.run_together(*steps)
+    for statement, params in [*others, *[(INSERT, row) for row in rows[:FEW]]]:
+        work.run_later(statement, **params)
     work.run_many(INSERT, rows[FEW:])
 
 

@@ -156,26 +156,24 @@ def create_group(
     `pushed` says that Entra itself names it, by SCIM: only then it becomes a team by itself (P3, ADR 0019).
     """
     group_id = group_id or new_id()
-    if entra_object_id(record.external_id) is None:
-        # Without an object id no constraint tells two of one name apart, so nobody may add a group to this connection
-        # while we look: their rows refer to the row that is locked here.
-        connections.lock(work)
+    policy = _hold_names(work, record)
+    row = {
+        "id": group_id,
+        "connection_id": work.connection_id,
+        **_columns(group_id, record),
+        "pushed": pushed,
+        "version": 1,
+        "created_at": work.now,
+        "modified_at": work.now,
+    }
+    team = teams.arrival(work, group_id, record.display_name)
+    steps = [(directory.INSERT_GROUP, row), directory.tally(work, "Group", 1), *([team] if pushed else [])]
     try:
-        row = {
-            "id": group_id,
-            "connection_id": work.connection_id,
-            **_columns(group_id, record),
-            "pushed": pushed,
-            "version": 1,
-            "created_at": work.now,
-            "modified_at": work.now,
-        }
-        team = teams.arrival(work, group_id, record.display_name)
-        writes = [(directory.INSERT_GROUP, row), directory.tally(work, "Group", 1), *([team] if pushed else [])]
-        made = work.run_together(*writes)[2:]
+        named, _, *made = work.run_expecting(steps, [1, 1, int(policy == "all")][: len(steps)])
     except Violation as violation:
         raise _group_refusal(violation, record) from violation
-    _require_own_name(work, record, group_id)
+    if not named:
+        raise _name_taken(record)
     follow.after_new_group(work, team[1]["id"], record.display_name, made=any(made))
     if members:
         moves = Moves()
@@ -207,8 +205,7 @@ def change_group(work: Work, before: Group, change: GroupChange, *, pushed: bool
     if record is not None and renamed:
         changed += _differences(now_stored, record)
         if "displayName" in changed or "externalId" in changed:
-            connections.lock(work)
-            _require_own_name(work, record, before.id)
+            _hold_names(work, record)
     moves = Moves()
     for step in change.steps:
         _take_step(work, before.id, step, moves)
@@ -229,13 +226,16 @@ def _store(work: Work, group_id: str, record: GroupRecord, changed: Sequence[str
         directory.touch_groups(work, [group_id])
         return
     row = {"group_id": group_id, "modified_at": work.now, **_columns(group_id, record)}
-    if "externalId" not in changed:
+    if "displayName" not in changed and "externalId" not in changed:
         work.run_later(directory.UPDATE_GROUP, **row)
         return
+    row["connection_id"] = work.connection_id
     try:
-        work.run(directory.UPDATE_GROUP, **row)
+        named = work.run_expecting([(directory.NAME_GROUP, row)], [1])
     except Violation as violation:
         raise _group_refusal(violation, record) from violation
+    if not any(named):
+        raise _name_taken(record)
 
 
 def _push(work: Work, group_id: str, name: str) -> None:
@@ -300,15 +300,16 @@ def _take_step(work: Work, group_id: str, step: MemberStep, moves: Moves) -> Non
     moves.note(came, gone)
 
 
-def _require_own_name(work: Work, record: GroupRecord, group_id: str) -> None:
-    """Refuse a name that could not be told from another group's (product decision 5). Raises GroupNameTaken."""
-    key = None if record.external_id is None else external_key(record.external_id)
-    for other_id, other_key in directory.groups_named(work, fold(record.display_name)):
-        if other_id != group_id and (key is None or other_key is None or key == other_key):
-            raise GroupNameTaken(
-                f"A group named '{record.display_name}' already exists. Two groups may share a name only when both "
-                "have different externalIds; match groups on externalId in the attribute mapping."
-            )
+def _hold_names(work: Work, record: GroupRecord) -> str:
+    return connections.hold_names(work, alone=entra_object_id(record.external_id) is None)
+
+
+def _name_taken(record: GroupRecord) -> GroupNameTaken:
+    """Refuse a name that could not be told from another group's (product decision 5)."""
+    return GroupNameTaken(
+        f"A group named '{record.display_name}' already exists. Two groups may share a name only when both "
+        "have different externalIds; match groups on externalId in the attribute mapping."
+    )
 
 
 def _columns(group_id: str, record: GroupRecord) -> dict[str, str | None]:
@@ -331,4 +332,5 @@ def _differences(before: GroupRecord, after: GroupRecord) -> list[str]:
 def _group_refusal(violation: Violation, record: GroupRecord) -> Exception:
     if violation.unique("entra_object_id"):
         return GroupNameTaken(f"A group with externalId '{record.external_id}' already exists.")
-    return violation
+    # Its team refers to the group, which is not written down under a name that is not free.
+    return _name_taken(record) if violation.reference else violation

@@ -88,6 +88,12 @@ class Work:
         self._require_tenant()
         return self.connection.run_together([(each, {"tenant_id": self.tenant_id, **params}) for each, params in steps])
 
+    def run_expecting(self, steps: Sequence[tuple[Statement, Params]], counts: Sequence[int]) -> list[int]:
+        """Run writes that will hardly change other numbers of rows than these; give the numbers that they changed."""
+        self._require_tenant()
+        bound = [(each, {"tenant_id": self.tenant_id, **params}) for each, params in steps]
+        return self.connection.run_expecting(bound, counts)
+
     def _require_tenant(self) -> None:
         if self.first is not None:
             raise RuntimeError("The first statement of this work must be a SELECT: its tenant is not known yet.")

@@ -66,7 +66,7 @@ class Endpoint:
 
 
 CREATE_USER = Endpoint(users.create, "create", "User", writes=True, selects_first=False)
-CREATE_GROUP = Endpoint(groups.create, "create", "Group", writes=True, selects_first=False)
+CREATE_GROUP = Endpoint(groups.create, "create", "Group", writes=True)
 TABLE: dict[str, dict[str, Endpoint]] = {
     "/Users": {"GET": Endpoint(users.find, "find", "User"), "POST": CREATE_USER},
     "/Users/.search": {"POST": Endpoint(users.find_by_body, "find", "User")},

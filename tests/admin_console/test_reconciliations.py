@@ -109,7 +109,9 @@ def test_a_report_stops_no_repair(server: Server, make_company: MakeCompany) -> 
         replaced = admin.get(f"/console/reconciliations/{planned.id}")
 
     assert "queued" == found.state
-    assert re.search(r"A report is under way\..* A repair begins .*UTC ?\. Another repair takes its place\.", said(both))
+    assert re.search(
+        r"A report is under way\..* A repair begins .*UTC ?\. Another repair takes its place\.", said(both)
+    )
     assert "Another run took its place." in said(replaced)
 
 

@@ -28,7 +28,7 @@ class Contended(PostgresDatabase):
         super().__init__(pool=None)
         self.failures = list(failures)
 
-    async def _once(self, job: Callable[[Connection], T]) -> T:
+    async def _once(self, job: Callable[[Connection], T], *, guesses: bool) -> T:
         if self.failures:
             raise self.failures.pop(0)
         return job(None)  # type: ignore[arg-type]

@@ -390,9 +390,9 @@ def test_what_is_held_is_of_its_directory(tenant: Tenant) -> None:
 
 
 def test_asking_again_takes_the_place_of_what_is_under_way(tenant: Tenant) -> None:
-    """One run at a time: the older says what became of it, and a worker that has it writes nothing more."""
+    """One run of a policy at a time: the older says what became of it, and a worker that has it writes nothing more."""
     tenant.connect()
-    first = tenant.do(lambda work: entra_directory.reconcile(work, Policy.REPORT))
+    first = tenant.do(lambda work: entra_directory.reconcile(work, Policy.REPAIR))
     tenant.do(lambda work: reconciliations.begin(work, first.id, work.now))
 
     second = tenant.do(lambda work: entra_directory.reconcile(work, Policy.REPAIR))
