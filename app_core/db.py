@@ -116,6 +116,9 @@ class Statement:
 
 
 Step: TypeAlias = tuple[Statement, Params]
+Statements: TypeAlias = tuple[Statement, ...]
+Counts: TypeAlias = tuple[int | None, ...] | None
+"""How many rows each of some writes is expected to change, where that is known."""
 
 
 def _changed_by(core: ClauseElement) -> str | None:
@@ -174,9 +177,9 @@ class Together:
     """Makes one PostgreSQL statement of independent writes: WITH each of them, SELECT how many rows it changed."""
 
     def __init__(self) -> None:
-        self._merged: WeakKeyDictionary[Statement, dict[Any, Compiled]] = WeakKeyDictionary()
+        self._merged: WeakKeyDictionary[Statement, dict[tuple[Statements, Counts], Compiled]] = WeakKeyDictionary()
 
-    def of(self, statements: tuple[Statement, ...], counts: tuple[int | None, ...] | None = None) -> Compiled:
+    def of(self, statements: Statements, counts: Counts = None) -> Compiled:
         """Give the statement; its parameters are those of each write in turn.
 
         With `counts` it fails, by a division by zero, where a write changes another number of rows.
@@ -186,7 +189,7 @@ class Together:
             known[statements, counts] = self._merge(statements, counts)
         return known[statements, counts]
 
-    def _merge(self, statements: tuple[Statement, ...], expected: tuple[int | None, ...] | None) -> Compiled:
+    def _merge(self, statements: Statements, expected: Counts) -> Compiled:
         names: list[tuple[str, Any]] = []
         parts = []
         for at, statement in enumerate(statements):
@@ -594,7 +597,9 @@ class PostgresConnection:
         try:
             counts: Row = self._wait(self.raw.fetchrow(merged.sql, *itertools.chain.from_iterable(given)))
         except (Violation, asyncpg.DivisionByZeroError) as error:
-            raise WrongGuess if guessed else error from error
+            if guessed:
+                raise WrongGuess from error
+            raise
         if not alone and any(count not in (None, got) for count, got in zip(expected, counts, strict=True)):
             raise WrongGuess
         return list(counts)
