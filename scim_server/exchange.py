@@ -16,6 +16,8 @@ MAX_PARAMETERS = 50
 SHALLOW = 100
 NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 HUGE = re.compile(rb"[\[:,\s]-?\d{19,5000}\s*[,}\]]")
+# Bodies are looked through for a plain text first: that takes a twentieth of what the patterns take.
+ESCAPED_NUL, AS_ZEROS, ZEROS = rb"\u0000", bytes.maketrans(b"123456789", b"0" * 9), b"0" * 19
 SEARCH_REQUEST = "urn:ietf:params:scim:api:messages:2.0:SearchRequest"
 
 
@@ -74,11 +76,11 @@ def read_json(body: bytes) -> Any:
     except ValueError as error:
         raise invalid_syntax(f"The body is not valid JSON: {error}.") from None
     # PostgreSQL cannot hold NUL in text.
-    if NUL.search(body):
+    if ESCAPED_NUL in body and NUL.search(body):
         raise invalid_value("body", "a text holds a NUL character, which cannot be stored.")
     if body.count(b"{") + body.count(b"[") > SHALLOW:
         _require_shallow(value)
-    if HUGE.search(body):
+    if ZEROS in body.translate(AS_ZEROS) and HUGE.search(body):
         _require_exact(body)
     return value
 
