@@ -832,8 +832,9 @@ class PostgresDatabase:
             connection_class=_BareConnection,
             statement_cache_size=256,
             command_timeout=60,
-            # One plan a statement, made once: no statement here depends on what its values are.
-            server_settings={"jit": "off", "plan_cache_mode": "force_generic_plan"},
+            # One plan a statement, made once: no statement here depends on what its values are. A plan that was made
+            # while a table was empty must not read through it when it is full.
+            server_settings={"jit": "off", "plan_cache_mode": "force_generic_plan", "enable_seqscan": "off"},
         )
         return cls(pool)
 

@@ -13,10 +13,12 @@ from typing import Any, TypeVar
 
 import asyncpg
 import pytest
+from sqlalchemy import text
 
 from app_core import db
-from app_core.db import Connection, PostgresDatabase, SqliteDatabase, Violation, open_sqlite
+from app_core.db import Connection, PostgresDatabase, SqliteDatabase, Statement, Violation, open_sqlite
 from app_core.errors import Busy
+from tests.processes import in_core
 
 T = TypeVar("T")
 
@@ -137,3 +139,21 @@ def test_a_new_file_that_many_open_at_once(tmp_path: Path) -> None:
 def raw_of(connection: Connection) -> sqlite3.Connection:
     assert isinstance(connection, db.SqliteConnection)
     return connection.raw
+
+
+EXPLAIN = {"sqlite": "EXPLAIN QUERY PLAN", "postgresql": "EXPLAIN"}
+
+
+def test_a_plan_made_while_a_table_is_empty_reads_it_by_its_index(core_url: str) -> None:
+    """It is kept while the table fills, until somebody counts anew."""
+    lookup = "SELECT group_id FROM directory_membership WHERE tenant_id = 't' AND user_id = 'u'"
+
+    def plan(connection: Connection) -> str:
+        connection.rows(Statement(text("ANALYZE directory_membership")), {})
+        asked = Statement(text(f"{EXPLAIN[connection.dialect.name]} {lookup}"))
+        return "\n".join(str(row[-1]) for row in connection.rows(asked, {}))
+
+    told = in_core(core_url, lambda database: database.write(plan))
+
+    assert "ix_directory_membership_user_id" in told
+    assert "Seq Scan" not in told
