@@ -379,14 +379,11 @@ class Connection(Protocol):
     def run_many(self, statement: Statement, params: Sequence[Params]) -> None:
         """Run a statement once for each set of parameters."""
 
-    def run_together(self, steps: Sequence[Step]) -> list[int]:
-        """Run writes that do not see each other; give the number of rows that each changed."""
-
     def run_expecting(self, steps: Sequence[Step], counts: Sequence[int]) -> list[int]:
         """Run writes that will hardly change other numbers of rows than these; give the numbers that they changed.
 
-        They may wait like those of `run_later`. Where the expectation proves wrong, or one is refused, the whole job
-        is run again, and nothing waits.
+        They do not see each other, and may wait like those of `run_later`. Where the expectation proves wrong, or one
+        is refused, the whole job is run again, and nothing waits.
         """
 
     def run_later(self, statement: Statement, params: Params) -> None:
@@ -438,13 +435,9 @@ class SqliteConnection:
         except sqlite3.IntegrityError as error:
             raise _sqlite_violation(error) from error
 
-    def run_together(self, steps: Sequence[Step]) -> list[int]:
-        """Run writes that do not see each other, one after the other: here nothing is far."""
-        return [self.run(statement, params) for statement, params in steps]
-
     def run_expecting(self, steps: Sequence[Step], counts: Sequence[int]) -> list[int]:
-        """Run writes and count: here nothing is far."""
-        return self.run_together(steps)
+        """Run writes one after the other, and count: here nothing is far."""
+        return [self.run(statement, params) for statement, params in steps]
 
     def run_later(self, statement: Statement, params: Params) -> None:
         """Run a write at once: here nothing is far."""
@@ -535,20 +528,15 @@ class PostgresConnection:
         self._wait(self.raw.executemany(compiled.sql, [_arguments(compiled, each) for each in params]))
         self.changed += len(params)
 
-    def run_together(self, steps: Sequence[Step]) -> list[int]:
-        """Run writes that do not see each other in one trip, and those that wait with them."""
+    def run_expecting(self, steps: Sequence[Step], counts: Sequence[int]) -> list[int]:
+        """Keep writes for the next trip and take the counts as given, or go at once where that was wrong before."""
         self._make_room(steps)
+        if self._guesses:
+            self._later += map(Waiting, steps, counts)
+            return list(counts)
         self._begin()
         waiting, self._later = self._later, []
         return self._together([*waiting, *map(Waiting, steps)])[len(waiting) :]
-
-    def run_expecting(self, steps: Sequence[Step], counts: Sequence[int]) -> list[int]:
-        """Keep writes for the next trip and take the counts as given; step by step where that was wrong before."""
-        if not self._guesses:
-            return self.run_together(steps)
-        self._make_room(steps)
-        self._later += map(Waiting, steps, counts)
-        return list(counts)
 
     def run_later(self, statement: Statement, params: Params) -> None:
         """Keep a write for the next trip, whatever that is for."""

@@ -434,16 +434,14 @@ def update_user(work: Work, before: User, record: UserRecord, *, values_changed:
     """Write a user's new state down and count its version up. Raises Violation when the userName is taken."""
     version = before.version + 1
     stored = document(before.id, record, before.created_at, work.now, version)
-    named_alike = fold(before.user_name) == fold(record.user_name) and before.external_id == record.external_id
-    # What no unique key can refuse shares a trip.
-    (work.run_later if named_alike else work.run)(
-        UPDATE_USER,
-        user_id=before.id,
+    row = {
+        "user_id": before.id,
         **record.columns(),
-        version=version,
-        modified_at=work.now,
-        document=stored,
-    )
+        "version": version,
+        "modified_at": work.now,
+        "document": stored,
+    }
+    work.run_expecting([(UPDATE_USER, row)], [1])
     if values_changed:
         work.run(DELETE_VALUES, user_id=before.id)
         work.run_many(INSERT_VALUE, _values(before.id, record))
@@ -632,7 +630,7 @@ TOUCH_GROUPS = Statement(
     )
     .values(version=G.c.version + 1, modified_at=bindparam("now"))
 )
-MARK_PUSHED = Statement(update(G).where(G.c.tenant_id == tenant, G.c.id == bindparam("group_id")).values(pushed=true()))
+MARK_PUSHED = Statement(update(G).where(*THIS_GROUP).values(pushed=true()))
 DELETE_GROUP = Statement(delete(G).where(*OF_GROUPS, G.c.id == bindparam("group_id")))
 
 

@@ -241,10 +241,10 @@ def _store(work: Work, group_id: str, record: GroupRecord, changed: Sequence[str
 def _push(work: Work, group_id: str, name: str) -> None:
     """Have a group be a pushed one; it becomes a team as if it had come by push, unless it is one."""
     directory.mark_pushed(work, group_id)
-    team = teams.arrival(work, group_id, name)
-    if any(work.run_together(team)):
-        follow.after_new_group(work, team[1]["id"], name, made=True)
-        follow.after_new_team(work, team[1]["id"], group_id)
+    statement, team = teams.arrival(work, group_id, name)
+    if work.run(statement, **team):
+        follow.after_new_group(work, team["id"], name, made=True)
+        follow.after_new_team(work, team["id"], group_id)
 
 
 def delete_group(work: Work, group_id: str) -> None:

@@ -83,11 +83,6 @@ class Work:
         if params:
             self.connection.run_many(statement, [{"tenant_id": self.tenant_id, **each} for each in params])
 
-    def run_together(self, *steps: tuple[Statement, Params]) -> list[int]:
-        """Run writes in this tenant that do not see each other; give the number of rows that each changed."""
-        self._require_tenant()
-        return self.connection.run_together([(each, {"tenant_id": self.tenant_id, **params}) for each, params in steps])
-
     def run_expecting(self, steps: Sequence[tuple[Statement, Params]], counts: Sequence[int]) -> list[int]:
         """Run writes that will hardly change other numbers of rows than these; give the numbers that they changed."""
         self._require_tenant()

@@ -55,7 +55,7 @@ def test_two_writes_of_one_row_both_happen(connection: Connection, tenant_id: st
 
     connection.run_later(RENAME, {"tenant_id": tenant_id, "name": name()})
     connection.run_later(LIMIT, {"tenant_id": tenant_id, "seats": 5})
-    counts = connection.run_together([(RENAME, {"tenant_id": tenant_id, "name": renamed})])
+    counts = connection.run_expecting([(RENAME, {"tenant_id": tenant_id, "name": renamed})], [1])
 
     assert ([1], (renamed, 5)) == (counts, seen(connection, tenant_id))
 
