@@ -71,6 +71,12 @@ document.addEventListener("htmx:sendError", () => {
 document.addEventListener("htmx:load", (event) => localTimes(event.detail.elt));
 document.addEventListener("DOMContentLoaded", () => localTimes(document));
 
+// What was typed into a search before the scripts had come is searched for now.
+document.addEventListener("DOMContentLoaded", () => {
+  const search = document.getElementById("q");
+  if (search && search.value !== search.defaultValue) search.dispatchEvent(new Event("input", { bubbles: true }));
+});
+
 document.addEventListener("click", async (event) => {
   const button = event.target.closest("button");
   if (button?.dataset.copy) {

@@ -36,6 +36,7 @@ def test_from_the_sign_in_to_an_action_without_a_mouse(window: Windows, contoso:
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", level=1)).to_have_text("People")
 
+    page.wait_for_load_state()
     page.keyboard.press("/")
     page.keyboard.type("Viktor Olsen")
     person = page.get_by_role("link", name="Viktor Olsen")
