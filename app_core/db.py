@@ -174,7 +174,10 @@ class Lateral:
 
 
 class Together:
-    """Makes one PostgreSQL statement of independent writes: WITH each of them, SELECT how many rows it changed."""
+    """Makes one PostgreSQL statement of independent writes: WITH each of them, SELECT how many rows it changed.
+
+    A SELECT may be among them: how many rows it found.
+    """
 
     def __init__(self) -> None:
         self._merged: WeakKeyDictionary[Statement, dict[tuple[Statements, Counts], Compiled]] = WeakKeyDictionary()
@@ -194,7 +197,7 @@ class Together:
         parts = []
         for at, statement in enumerate(statements):
             compiled = statement.compiled(PostgresConnection.dialect)
-            returning = "" if "RETURNING" in compiled.sql else " RETURNING 1"
+            returning = "" if compiled.looks or "RETURNING" in compiled.sql else " RETURNING 1"
             parts.append(f"q{at} AS ({_renumbered(compiled.sql, len(names))}{returning})")
             names += compiled.names
         counts = [f"(SELECT count(*) FROM q{at})" for at in range(len(statements))]  # noqa: S608
@@ -357,7 +360,7 @@ class Violation(Exception):
 
 
 class WrongGuess(Exception):
-    """A write changed another number of rows than was expected, or was refused: the job is run again, step by step."""
+    """Something that was taken as given is otherwise, or a write was refused: the job is run again, step by step."""
 
 
 class Connection(Protocol):
@@ -390,6 +393,12 @@ class Connection(Protocol):
         """Run a write, at the latest before the next read; nobody asks how many rows it changed.
 
         Nothing but what others do at the same time may refuse it.
+        """
+
+    def assume(self, statement: Statement, params: Params) -> bool:
+        """Take it that a SELECT finds one row; it is run at the latest before the next read, and before the commit.
+
+        Where it finds none the whole job is run again. Gives False where nothing is assumed: then ask.
         """
 
     @contextmanager
@@ -443,6 +452,10 @@ class SqliteConnection:
         """Run a write at once: here nothing is far."""
         self.run(statement, params)
 
+    def assume(self, statement: Statement, params: Params) -> bool:
+        """Assume nothing: here nothing is far."""
+        return False
+
     @contextmanager
     def savepoint(self) -> Iterator[None]:
         """Undo just what happens inside when it fails."""
@@ -476,7 +489,7 @@ def _sqlite_violation(error: sqlite3.IntegrityError) -> Violation:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A write that waits for the next trip, and how many rows it is said to change."""
+    """A write (or a SELECT) that waits for the next trip, and how many rows it is said to change (or to find)."""
 
     step: Step
     count: int | None = None
@@ -542,6 +555,12 @@ class PostgresConnection:
         """Keep a write for the next trip, whatever that is for."""
         self._make_room([(statement, params)])
         self._later.append(Waiting((statement, params)))
+
+    def assume(self, statement: Statement, params: Params) -> bool:
+        """Keep a SELECT for the next trip, unless an assumption was wrong before."""
+        if self._guesses:
+            self._later.append(Waiting((statement, params), 1))
+        return self._guesses
 
     def carried_out(self, job: Callable[["PostgresConnection"], T]) -> T:
         """Run a job and all of its writes; those that have waited for each other to the end make no BEGIN."""

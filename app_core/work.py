@@ -40,7 +40,9 @@ class Work:
     correlation_id: str
     now: clock.Stamp
     first: Callable[[Statement, Params], Sequence[Row]] | None = None
-    """Runs the first statement in another way: together with the look-up of the caller (`connections.open_with`)."""
+    """Runs the first SELECT in another way: together with the look-up of the caller (`connections.open_with`)."""
+    unread: Callable[[], None] | None = None
+    """Done before a write that comes before any SELECT: the caller is to be known otherwise (`connections.assume`)."""
     events: list[Event] = field(default_factory=list)
     """What happened so far; the edge writes it down beside the facts before it commits (`outbox.flush`)."""
     warnings: list[tuple[str, str]] = field(default_factory=list)
@@ -89,6 +91,15 @@ class Work:
         bound = [(each, {"tenant_id": self.tenant_id, **params}) for each, params in steps]
         return self.connection.run_expecting(bound, counts)
 
+    def assume(self, statement: Statement, **params: Any) -> bool:
+        """Take it that a SELECT finds one row in this tenant, or give False: then it is to be asked."""
+        self._require_tenant()
+        return self.connection.assume(statement, {"tenant_id": self.tenant_id, **params})
+
     def _require_tenant(self) -> None:
-        if self.first is not None:
+        if self.first is None:
+            return
+        if self.unread is None:
             raise RuntimeError("The first statement of this work must be a SELECT: its tenant is not known yet.")
+        self.first = None
+        self.unread()

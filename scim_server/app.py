@@ -7,6 +7,7 @@ is logged after the rollback; whatever else goes wrong is our fault, and the cli
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from enum import Enum
 
 from starlette.convertors import PathConvertor, register_url_convertor
 from starlette.routing import Route
@@ -15,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 from app_core import clock, connections, follow
 from app_core.beside import Uses
 from app_core.connections import Caller
-from app_core.db import Connection, Database, Params, Row, Statement
+from app_core.db import Connection, Database, Params, Row, Statement, WrongGuess
 from app_core.errors import DomainError
 from app_core.ids import correlation_id_of
 from app_core.work import Actor, Source, Work
@@ -52,6 +53,14 @@ class _AnyPath(PathConvertor):
 register_url_convertor("anything", _AnyPath())
 
 
+class First(Enum):
+    """What an endpoint begins with: on PostgreSQL that shares a trip with the look-up of the caller."""
+
+    SELECT = "a SELECT"
+    WRITE = "a write, or a SELECT that has to come before it"
+    SAVEPOINT = "a savepoint"
+
+
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """What answers one method of one path."""
@@ -61,11 +70,10 @@ class Endpoint:
     kind: str
     writes: bool = False
     logs_itself: bool = False
-    selects_first: bool = True
-    """Whether its first statement is a SELECT, which can be run together with the look-up of the caller."""
+    first: First = First.SELECT
 
 
-CREATE_USER = Endpoint(users.create, "create", "User", writes=True, selects_first=False)
+CREATE_USER = Endpoint(users.create, "create", "User", writes=True, first=First.WRITE)
 CREATE_GROUP = Endpoint(groups.create, "create", "Group", writes=True)
 TABLE: dict[str, dict[str, Endpoint]] = {
     "/Users": {"GET": Endpoint(users.find, "find", "User"), "POST": CREATE_USER},
@@ -84,7 +92,7 @@ TABLE: dict[str, dict[str, Endpoint]] = {
         "PATCH": Endpoint(groups.update, "update", "Group", writes=True),
         "DELETE": Endpoint(groups.delete, "delete", "Group", writes=True),
     },
-    "/Bulk": {"POST": Endpoint(bulk.run, "bulk", "Bulk", writes=True, logs_itself=True, selects_first=False)},
+    "/Bulk": {"POST": Endpoint(bulk.run, "bulk", "Bulk", writes=True, logs_itself=True, first=First.SAVEPOINT)},
     "/.search": {"POST": Endpoint(everything.find_by_body, "find", "Resource")},
     "": {"GET": Endpoint(everything.find, "find", "Resource")},
     "/Me": {method: Endpoint(discovery.me, "me", "Me") for method in ("GET", "POST", "PUT", "PATCH", "DELETE")},
@@ -105,6 +113,8 @@ class Door:
         self.base = public_url.rstrip("/") + prefix
         self.limits = limits
         self._uses = Uses(database)
+        self._callers: dict[str, Caller] = {}
+        """Whom tokens stood for when they were last looked up, by their hashes: it is looked at again each time."""
 
     def routes(self) -> list[Route]:
         """Give the route for the application that this door is hung in."""
@@ -140,6 +150,7 @@ class Door:
         request = _Request(endpoint, call, problem, correlation_id, started)
         try:
             request.token_hash = auth.token_hash_of(headers)
+            request.before = self._callers.get(request.token_hash)
             run = self.database.write if endpoint.writes else self.database.read
             answer = await run(request.run)
         except (ScimError, DomainError) as refusal:
@@ -154,8 +165,10 @@ class Door:
                 500, None, f"The server could not carry this out. Its operator finds more under {correlation_id}."
             )
             answer = await self._refuse(request, error)
-        if not _is_own_test(call, answer):
-            self._note_use(request.caller)
+        if request.caller is not None:
+            self._remember(request.token_hash, request.caller)
+            if not _is_own_test(call, answer):
+                self._note_use(request.caller)
         return answer, correlation_id
 
     async def _read(
@@ -189,18 +202,24 @@ class Door:
                 logger.exception("refusal %s could not be logged", request.correlation_id)
         return _answer(error)
 
-    def _note_use(self, caller: Caller | None) -> None:
-        if caller is not None:
-            self._uses.note(caller.token_id, lambda connection: connections.note_use(connection, caller, clock.now()))
+    def _remember(self, token_hash: str, caller: Caller) -> None:
+        if len(self._callers) >= MOST_CALLERS:
+            self._callers.clear()
+        self._callers[token_hash] = caller
+
+    def _note_use(self, caller: Caller) -> None:
+        self._uses.note(caller.token_id, lambda connection: connections.note_use(connection, caller, clock.now()))
 
 
 NOBODY = Caller("", "", "", None)
+MOST_CALLERS = 10_000
+"""So many callers are remembered; then all are forgotten, which costs one look more each."""
 
 
 class _Request:
     """One request on its way through a unit of work; the unit may be run again after a deadlock."""
 
-    __slots__ = ("call", "caller", "correlation_id", "endpoint", "problem", "started", "token_hash")
+    __slots__ = ("before", "call", "caller", "correlation_id", "endpoint", "problem", "started", "token_hash")
 
     def __init__(
         self, endpoint: Endpoint, call: Call, problem: ScimError | None, correlation_id: str, started: float
@@ -211,24 +230,52 @@ class _Request:
         self.correlation_id = correlation_id
         self.started = started
         self.token_hash = ""
+        self.before: Caller | None = None
+        """Whom the token stood for before."""
         self.caller: Caller | None = None
 
     def run(self, connection: Connection) -> Answer:
-        now = clock.now()
-        if connection.far and self.endpoint.selects_first and self.problem is None:
-            work = self._work(connection, NOBODY, now)
-            work.first = lambda statement, params: self._open(work, statement, params)
-        else:
-            self.caller = auth.authenticate(connection, self.token_hash, now)
-            work = self._work(connection, self.caller, now)
+        self.caller, now = None, clock.now()
         if self.problem is not None:
+            self.caller = auth.authenticate(connection, self.token_hash, now)
             raise self.problem
+        if connection.far and self.endpoint.first is First.SELECT:
+            return self._run_opening(self._work(connection, NOBODY, now))
+        if connection.far and self.endpoint.first is First.WRITE and self.before is not None:
+            return self._run_assuming(self._work(connection, self.before, now), self.before)
+        self.caller = auth.authenticate(connection, self.token_hash, now)
+        work = self._work(connection, self.caller, now)
+        return self._logged(work, self.endpoint.run(work, self.call))
+
+    def _run_opening(self, work: Work) -> Answer:
+        """Look the caller up together with the first SELECT."""
+        work.first = lambda statement, params: self._open(work, statement, params)
         try:
             answer = self.endpoint.run(work, self.call)
         finally:
             if work.first is not None:
                 # It came to no statement (or to a refusal before the first): the caller is looked up all the same.
-                self.caller = auth.authenticate(connection, self.token_hash, now)
+                self.caller = auth.authenticate(work.connection, self.token_hash, work.now)
+        return self._logged(work, answer)
+
+    def _run_assuming(self, work: Work, before: Caller) -> Answer:
+        """Look the caller up together with what comes first; before a write it is assumed to be who it was before.
+
+        Where that is wrong, or the request is refused, all of it is run again.
+        """
+        work.unread = lambda: self._assume(work, before)
+        try:
+            return self._run_opening(work)
+        except (ScimError, DomainError) as refusal:
+            if self.caller is before:
+                raise WrongGuess from refusal
+            raise
+
+    def _assume(self, work: Work, before: Caller) -> None:
+        assumed = connections.assume(work.connection, self.token_hash, before, work.now)
+        self.caller = before if assumed else auth.authenticate(work.connection, self.token_hash, work.now)
+
+    def _logged(self, work: Work, answer: Answer) -> Answer:
         if self.endpoint.writes and not self.endpoint.logs_itself:
             log_success(work, self.call, self.endpoint.action, self.endpoint.kind, answer, clock.ticks() - self.started)
         return answer
