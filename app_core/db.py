@@ -78,14 +78,18 @@ class Compiled:
     names: tuple[tuple[str, Any], ...]
     lists: frozenset[str]
     """Which parameters are lists: PostgreSQL takes them as arrays, SQLite as JSON."""
-    looks: bool = field(init=False)
-    """Whether it changes nothing and holds nothing."""
+    writes: bool = field(init=False)
+    """Whether it may change something."""
+    holds: bool = field(init=False)
+    """Whether it keeps others from changing something."""
 
     def __post_init__(self) -> None:
         """Look once: it is asked each time the statement is run."""
-        object.__setattr__(self, "looks", self.sql.startswith("SELECT") and LOCKS.search(self.sql) is None)
+        object.__setattr__(self, "writes", WRITES.search(self.sql) is not None)
+        object.__setattr__(self, "holds", LOCKS.search(self.sql) is not None)
 
 
+WRITES = re.compile(r"\b(INSERT INTO|UPDATE \S+ SET|DELETE FROM)\b")
 LOCKS = re.compile(r"\bFOR (NO KEY UPDATE|UPDATE|KEY SHARE|SHARE)\b")
 
 
@@ -197,12 +201,52 @@ class Together:
         parts = []
         for at, statement in enumerate(statements):
             compiled = statement.compiled(PostgresConnection.dialect)
-            returning = "" if compiled.looks or "RETURNING" in compiled.sql else " RETURNING 1"
+            returning = "" if not compiled.writes or "RETURNING" in compiled.sql else " RETURNING 1"
             parts.append(f"q{at} AS ({_renumbered(compiled.sql, len(names))}{returning})")
             names += compiled.names
         counts = [f"(SELECT count(*) FROM q{at})" for at in range(len(statements))]  # noqa: S608
         told = ", ".join(counts) if expected is None else _failing_unless(counts, expected)
         return Compiled(f"WITH {', '.join(parts)} SELECT {told}", tuple(names), frozenset())
+
+
+class Held:
+    """Makes one PostgreSQL statement of holding rows and a look at what hangs on them; and one that looks once more.
+
+    The look sees what was committed when its statement began, and the rows may have been waited for since then. So its
+    last column says what was seen, in a number, and the other statement finds a row where that is so still.
+    """
+
+    def __init__(self) -> None:
+        self._made: WeakKeyDictionary[Statement, dict[Statements, tuple[Statement, Statement]]] = WeakKeyDictionary()
+
+    def of(self, holds: Statements, look: Statement) -> tuple[Statement, Statement]:
+        """Give both statements; the second one takes the number as `seen`."""
+        known = self._made.setdefault(look, {})
+        if holds not in known:
+            known[holds] = (_Written(self._holding(holds, look)), _Written(self._again(look)))
+        return known[holds]
+
+    def _holding(self, holds: Statements, look: Statement) -> Compiled:
+        names: list[tuple[str, Any]] = []
+        parts = []
+        for statement in (*holds, look):
+            compiled = statement.compiled(PostgresConnection.dialect)
+            parts.append(_renumbered(compiled.sql, len(names)))
+            names += compiled.names
+        held = ", ".join(f"h{at} AS MATERIALIZED ({part})" for at, part in enumerate(parts[:-1]))
+        # Each is carried out when its count is asked for: one after the other, and before the look.
+        counts = " + ".join(f"(SELECT count(*) FROM h{at})" for at in range(len(holds)))  # noqa: S608 - compiled text
+        sql = f"WITH {held} SELECT looked.*, {SEEN} FROM ({parts[-1]}) AS looked WHERE {counts} >= 0"  # noqa: S608
+        return Compiled(sql, tuple(names), frozenset())
+
+    def _again(self, look: Statement) -> Compiled:
+        compiled = look.compiled(PostgresConnection.dialect)
+        at = len(compiled.names) + 1
+        sql = f"SELECT 1 FROM ({compiled.sql}) AS looked WHERE {SEEN} = ${at}::BIGINT"  # noqa: S608 - compiled text
+        return Compiled(sql, (*compiled.names, ("seen", None)), frozenset())
+
+
+SEEN = "hashtextextended(CAST(looked AS TEXT), 0)"
 
 
 def _failing_unless(counts: Sequence[str], expected: Sequence[int | None]) -> str:
@@ -401,6 +445,12 @@ class Connection(Protocol):
         Where it finds none the whole job is run again. Gives False where nothing is assumed: then ask.
         """
 
+    def held_row(self, holds: Sequence[Statement], look: Statement, params: Params) -> Row | None:
+        """Hold rows, one SELECT … FOR UPDATE after the other, and give the row that a SELECT finds then.
+
+        In one trip, where that is safe enough: what was seen is looked at once more with the writes.
+        """
+
     @contextmanager
     def savepoint(self) -> Iterator[None]:
         """Undo just what happens inside when it fails."""
@@ -456,6 +506,10 @@ class SqliteConnection:
         """Assume nothing: here nothing is far."""
         return False
 
+    def held_row(self, holds: Sequence[Statement], look: Statement, params: Params) -> Row | None:
+        """Look: there is one writer, who holds all."""
+        return self.row(look, params)
+
     @contextmanager
     def savepoint(self) -> Iterator[None]:
         """Undo just what happens inside when it fails."""
@@ -493,6 +547,11 @@ class Waiting:
 
     step: Step
     count: int | None = None
+
+    @property
+    def writes(self) -> bool:
+        """Whether it changes something: then nobody may read before it is run."""
+        return self.step[0].compiled(PostgresConnection.dialect).writes
 
 
 class PostgresConnection:
@@ -562,6 +621,19 @@ class PostgresConnection:
             self._later.append(Waiting((statement, params), 1))
         return self._guesses
 
+    def held_row(self, holds: Sequence[Statement], look: Statement, params: Params) -> Row | None:
+        """Hold and look in one statement, which may still see what was before it held, or do one after the other."""
+        if not self._guesses:
+            for each in holds:
+                self.rows(each, params)
+            return self.row(look, params)
+        seen, as_seen = HELD.of(tuple(holds), look)
+        row = self.row(seen, params)
+        if row is None:
+            raise WrongGuess
+        self.assume(as_seen, {**params, "seen": row[-1]})
+        return row[:-1]
+
     def carried_out(self, job: Callable[["PostgresConnection"], T]) -> T:
         """Run a job and all of its writes; those that have waited for each other to the end make no BEGIN."""
         value = job(self)
@@ -573,16 +645,17 @@ class PostgresConnection:
         return value
 
     def settle(self) -> None:
-        """Run what waits: it must be done before anything is read, and before the commit."""
+        """Run what waits: writes before anything is read, and all of it before the commit."""
         if self._later:
             self._begin()
             waiting, self._later = self._later, []
             self._together(waiting)
 
     def _ready_for(self, statement: Statement) -> Compiled:
-        self.settle()
         compiled = statement.compiled(self.dialect)
-        if not compiled.looks:
+        if compiled.writes or any(each.writes for each in self._later):
+            self.settle()
+        if compiled.writes or compiled.holds:
             self._begin()
         return compiled
 
@@ -642,6 +715,7 @@ class PostgresConnection:
 
 
 TOGETHER = Together()
+HELD = Held()
 
 
 def _apart(*steps: Step) -> bool:

@@ -339,8 +339,9 @@ MEMBERSHIPS_FROM_TO = _memberships(
 
 
 ENTRIES = Statement(select(G.c.id, G.c.entry).where(G.c.tenant_id == tenant, among(G.c.id, "group_ids")))
+# The groups of a user that is to go: groups first, then the user, as who adds members does.
 # Always in one order, so that no two transactions wait crosswise.
-LOCK_GROUPS_OF = Statement(
+HOLD_GROUPS_OF = Statement(
     select(G.c.id)
     .where(
         G.c.tenant_id == tenant,
@@ -370,9 +371,7 @@ ACTIVE_BY_OBJECT_ID = Statement(
     select(U.c.entra_object_id).where(*OF_USERS, U.c.active.is_(True), among(U.c.entra_object_id, "object_ids"))
 )
 GROUP_BY_OBJECT_ID = Statement(select(G.c.id).where(*OF_GROUPS, G.c.entra_object_id == bindparam("object_id")))
-LEAVE_ALL = Statement(
-    delete(M).where(M.c.tenant_id == tenant, M.c.user_id == bindparam("user_id")).returning(M.c.group_id)
-)
+LEAVE_ALL = Statement(delete(M).where(M.c.tenant_id == tenant, M.c.user_id == bindparam("user_id")))
 TALLY = Statement(
     upsert(C)
     .values(
@@ -496,19 +495,13 @@ def group_by_object_id(work: Work, object_id: str) -> str | None:
     return None if row is None else str(row[0])
 
 
-def hold_groups_of(work: Work, user_id: str) -> None:
-    """Hold the groups of a user that is to go: groups first, then the user, as who adds members does."""
-    if work.connection.far:
-        work.rows(LOCK_GROUPS_OF, user_id=user_id)
-
-
-def leave_groups(work: Work, user_id: str) -> list[str]:
-    """Take a user that is to go, and is held, out of its groups; give them."""
-    return sorted(str(row[0]) for row in work.rows(LEAVE_ALL, user_id=user_id))
+def leave_groups(work: Work, user_id: str) -> None:
+    """Take a user that is to go, and is held, out of its groups."""
+    work.run_later(LEAVE_ALL, user_id=user_id)
 
 
 def delete_user(work: Work, user_id: str, left: Sequence[str]) -> None:
-    """Forget a user that is held and has left its groups."""
+    """Forget a user that is held and has left these groups."""
     work.run_later(DELETE_USER, connection_id=work.connection_id, user_id=user_id)
     count(work, "User", -1)
     touch_groups(work, left)
@@ -658,12 +651,6 @@ def mark_pushed(work: Work, group_id: str) -> None:
     work.run(MARK_PUSHED, group_id=group_id)
 
 
-def hold_group(work: Work, group_id: str) -> None:
-    """Hold a group that is to go, and those that contain it."""
-    if work.connection.far:
-        work.rows(HOLD_GROUP, group_id=group_id)
-
-
 def delete_group(work: Work, group_id: str, *, nested: bool) -> None:
     """Forget a group that is held, and its memberships. Where others contain it (`nested`) they change with it."""
     if nested:
@@ -725,6 +712,7 @@ KEEP_GROUPS = Statement(
 COUNT_MEMBERS = Statement(
     select(func.count()).where(M.c.tenant_id == tenant, M.c.group_id == bindparam("group_id", type_=KeyText))
 )
+# A group that is to go, and those that contain it.
 HOLD_GROUP = Statement(
     select(G.c.id)
     .where(

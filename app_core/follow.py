@@ -17,7 +17,7 @@ from app_core.activation import ActivationRow
 from app_core.cards import A, K
 from app_core.db import KeyText, Statement, among, joined, table_of
 from app_core.directory import G, M, U, User
-from app_core.errors import DomainError, Invalid, TeamHasLogins
+from app_core.errors import DomainError, Invalid, NotFound, TeamHasLogins
 from app_core.events import Event
 from app_core.jobs import Job, Progress
 from app_core.people import P, Person, Profile
@@ -145,29 +145,38 @@ CONCERNED = Statement(
 KEEPS_ANY_PHONE = Statement(select(T.c.id).where(T.c.id == tenant, T.c.invalid_phone == "flag"))
 
 
-def before_user_goes(work: Work, user_id: str, group_ids: Sequence[str]) -> bool:
-    """Let the person of a user that is deleted depart, and tell the teams that it was in; both are held.
+def before_user_goes(work: Work, user_id: str) -> list[str]:
+    """Let a user that is deleted leave its groups, its person depart, and tell the teams; all of them are held.
 
-    Where it holds nothing it goes too. Says whether there is such a person.
+    A person that holds nothing goes too. Gives the groups that the user has left. Raises NotFound.
     """
-    row = work.row(FAREWELL, connection_id=work.connection_id, user_id=user_id, group_ids=list(group_ids))
+    holds = (directory.HOLD_GROUPS_OF, people.HOLD_WITH_USER)
+    row = work.held_row(holds, FAREWELL, connection_id=work.connection_id, user_id=user_id)
     if row is None:
-        return False
-    person, (holds, team_ids, object_id, document) = Person(*row[:-4]), row[-4:]
-    for team_id in _ids(team_ids):
-        teams.members_changed(work, team_id, [], [person.id], (0, 1))
-    if person.origin == "directory" and not holds:
-        people.remove(work, person)
-        return True
+        raise NotFound("User", user_id)
+    columns, (keeps, group_ids, team_ids, object_id, document) = row[:-5], row[-5:]
+    directory.leave_groups(work, user_id)
+    if columns[0] is not None:
+        person = Person(*columns)
+        for team_id in _ids(team_ids):
+            teams.members_changed(work, team_id, [], [person.id], (0, 1))
+        if person.origin == "directory" and not keeps:
+            people.remove(work, person)
+        else:
+            _depart(work, person, object_id, document)
+    return _ids(group_ids)
+
+
+def _depart(work: Work, person: Person, object_id: str | None, document: bytes) -> None:
     gone = Profile(False, person.sign_in, person.email, person.display_name, person.problems)
     people.depart(work, person, gone, object_id)
     cards.keep_last(work, person.id, document)
     activation.suspend(work, [person.id])
     settle(work, [person.id])
-    return True
 
 
-# A person that is to depart, whether anything hangs on it, and the teams of some groups: one trip.
+GROUPS_OF = select(M.c.group_id).where(M.c.tenant_id == U.c.tenant_id, M.c.user_id == U.c.id).correlate(U)
+# A user that is to go, its person, whether anything hangs on that, its groups and their teams.
 FAREWELL = Statement(
     select(
         *people.PERSON,
@@ -176,19 +185,19 @@ FAREWELL = Statement(
             _held(V.c.tenant_id, V.c.person_id),
             _held(X.c.tenant_id, X.c.person_id),
         ),
-        select(joined(TEAM_TABLE.c.id))
-        .where(TEAM_TABLE.c.tenant_id == P.c.tenant_id, among(TEAM_TABLE.c.group_id, "group_ids"))
-        .correlate(P)
+        select(joined(M.c.group_id, M.c.group_id))
+        .where(M.c.tenant_id == U.c.tenant_id, M.c.user_id == U.c.id)
+        .correlate(U)
+        .scalar_subquery(),
+        select(joined(TEAM_TABLE.c.id, TEAM_TABLE.c.id))
+        .where(TEAM_TABLE.c.tenant_id == U.c.tenant_id, TEAM_TABLE.c.group_id.in_(GROUPS_OF))
+        .correlate(U)
         .scalar_subquery(),
         U.c.entra_object_id,
         U.c.document,
     )
-    .select_from(people.WITH_USER)
-    .where(
-        P.c.tenant_id == tenant,
-        P.c.directory_user_id == bindparam("user_id", type_=KeyText),
-        U.c.connection_id == bindparam("connection_id", type_=KeyText),
-    )
+    .select_from(U.outerjoin(P, and_(P.c.tenant_id == U.c.tenant_id, P.c.directory_user_id == U.c.id)))
+    .where(*directory.OF_USERS, U.c.id == bindparam("user_id", type_=KeyText))
 )
 
 # After a group ------------------------------------------------------------------------------------------------------

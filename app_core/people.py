@@ -165,6 +165,7 @@ LOCK_USER = Statement(
 HOLD_OF_USER = Statement(
     select(P.c.id).where(OF_TENANT, P.c.directory_user_id == bindparam("user_id")).with_for_update(key_share=True)
 )
+# A user that is to go, so that nobody adds it to a group, and its person.
 HOLD_WITH_USER = Statement(
     select(P.c.id)
     .select_from(U.join(P, and_(P.c.tenant_id == U.c.tenant_id, P.c.directory_user_id == U.c.id)))
@@ -285,12 +286,6 @@ def hold_of_user(work: Work, user_id: str) -> None:
     """Hold the person of a directory user: what it holds and is owed is then decided in a statement after this one."""
     if work.connection.far:
         work.rows(HOLD_OF_USER, user_id=user_id)
-
-
-def hold_with_user(work: Work, user_id: str) -> None:
-    """Hold a directory user that is to go, so that nobody adds it to a group, and its person."""
-    if work.connection.far:
-        work.rows(HOLD_WITH_USER, user_id=user_id)
 
 
 def of_users(work: Work, user_ids: Sequence[str]) -> list[str]:

@@ -80,11 +80,7 @@ def delete_user(work: Work, user_id: str) -> None:
 
     Raises NotFound.
     """
-    directory.hold_groups_of(work, user_id)
-    people.hold_with_user(work, user_id)
-    left = directory.leave_groups(work, user_id)
-    if not follow.before_user_goes(work, user_id, left):
-        lock_user(work, user_id)
+    left = follow.before_user_goes(work, user_id)
     directory.delete_user(work, user_id, left)
 
 
