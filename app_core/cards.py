@@ -291,8 +291,7 @@ COUNT_OF_TEMPLATE = Statement(select(func.count()).where(OF_TENANT, K.c.template
 
 def hold_reasons(work: Work, person_ids: Sequence[str]) -> None:
     """Hold the assignments that lead some people to cards: before the people themselves, as who unassigns does."""
-    if work.connection.far:
-        work.rows(HOLD_REASONS, person_ids=list(person_ids))
+    work.hold(HOLD_REASONS, person_ids=list(person_ids))
 
 
 def settle(work: Work, person_ids: Sequence[str]) -> None:
@@ -317,8 +316,7 @@ def pause_of(work: Work, person_ids: Sequence[str]) -> list[str]:
 
 def pause_unwanted(work: Work, template_ids: Sequence[str]) -> list[str]:
     """Pause all cards of some templates that no group asks for any more, however many; give whose they were."""
-    if work.connection.far:
-        work.rows(LOCK_OWNERS, template_ids=list(template_ids))
+    work.hold(LOCK_OWNERS, template_ids=list(template_ids))
     paused = work.rows(PAUSE_OF_TEMPLATES, template_ids=list(template_ids), now=work.now)
     _tell_paused(work, paused)
     return list({str(row[1]) for row in paused})

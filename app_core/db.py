@@ -121,8 +121,9 @@ class Statement:
 
 Step: TypeAlias = tuple[Statement, Params]
 Statements: TypeAlias = tuple[Statement, ...]
-Counts: TypeAlias = tuple[int | None, ...] | None
-"""How many rows each of some writes is expected to change, where that is known."""
+COUNT = -1
+Counts: TypeAlias = tuple[int | None, ...]
+"""How many rows each of some writes is expected to change; `COUNT`: it is to be counted; None: nobody asks."""
 
 
 def _changed_by(core: ClauseElement) -> str | None:
@@ -178,80 +179,74 @@ class Lateral:
 
 
 class Together:
-    """Makes one PostgreSQL statement of independent writes: WITH each of them, SELECT how many rows it changed.
+    """Makes one PostgreSQL statement of independent writes: WITH each of them, SELECT how many rows some changed.
 
-    A SELECT may be among them: how many rows it found.
+    A SELECT may be among them: how many rows it found. Those that nobody counts cost the least.
     """
 
     def __init__(self) -> None:
         self._merged: WeakKeyDictionary[Statement, dict[tuple[Statements, Counts], Compiled]] = WeakKeyDictionary()
 
-    def of(self, statements: Statements, counts: Counts = None) -> Compiled:
+    def of(self, statements: Statements, counts: Counts) -> Compiled:
         """Give the statement; its parameters are those of each write in turn.
 
-        With `counts` it fails, by a division by zero, where a write changes another number of rows.
+        It fails, mostly by a division by zero, where a write changes another number of rows than is expected. It gives
+        the numbers of those that are to be counted, behind one column of no meaning.
         """
         known = self._merged.setdefault(statements[0], {})
         if (statements, counts) not in known:
             known[statements, counts] = self._merge(statements, counts)
         return known[statements, counts]
 
-    def _merge(self, statements: Statements, expected: Counts) -> Compiled:
+    def _merge(self, statements: Statements, counts: Counts) -> Compiled:
+        names: list[tuple[str, Any]] = []
+        parts = []
+        for at, (statement, count) in enumerate(zip(statements, counts, strict=True)):
+            compiled = statement.compiled(PostgresConnection.dialect)
+            counted = count is not None and compiled.writes and "RETURNING" not in compiled.sql
+            returning = " RETURNING 1" if counted else ""
+            parts.append(f"q{at} AS ({_renumbered(compiled.sql, len(names))}{returning})")
+            names += compiled.names
+        right = [_right(at, count) for at, count in enumerate(counts) if count is not None and count != COUNT]
+        first = f"1 / (CASE WHEN {' AND '.join(right)} THEN 1 ELSE 0 END)" if right else "1"
+        told = [f"(SELECT count(*) FROM q{at})" for at, count in enumerate(counts) if count == COUNT]  # noqa: S608
+        return Compiled(f"WITH {', '.join(parts)} SELECT {', '.join([first, *told])}", tuple(names), frozenset())
+
+
+def _right(at: int, count: int) -> str:
+    """Say in SQL that a write has changed so many rows; for one row, or none, nothing need be counted."""
+    if count == 1:
+        return f"(SELECT true FROM q{at})"  # noqa: S608 - a number
+    if count == 0:
+        return f"(SELECT true FROM q{at}) IS NULL"  # noqa: S608
+    return f"(SELECT count(*) FROM q{at}) = {count:d}"  # noqa: S608
+
+
+class InTurn:
+    """Makes one PostgreSQL statement of several SELECTs, which are carried out one after the other."""
+
+    def __init__(self) -> None:
+        self._merged: WeakKeyDictionary[Statement, dict[Statements, Statement]] = WeakKeyDictionary()
+
+    def of(self, statements: Statements) -> Statement:
+        """Give the statement; its parameters are those of all of them."""
+        if len(statements) == 1:
+            return statements[0]
+        known = self._merged.setdefault(statements[0], {})
+        if statements not in known:
+            known[statements] = _Written(self._merge(statements))
+        return known[statements]
+
+    def _merge(self, statements: Statements) -> Compiled:
         names: list[tuple[str, Any]] = []
         parts = []
         for at, statement in enumerate(statements):
             compiled = statement.compiled(PostgresConnection.dialect)
-            returning = "" if not compiled.writes or "RETURNING" in compiled.sql else " RETURNING 1"
-            parts.append(f"q{at} AS ({_renumbered(compiled.sql, len(names))}{returning})")
+            parts.append(f"h{at} AS MATERIALIZED ({_renumbered(compiled.sql, len(names))})")
             names += compiled.names
-        counts = [f"(SELECT count(*) FROM q{at})" for at in range(len(statements))]  # noqa: S608
-        told = ", ".join(counts) if expected is None else _failing_unless(counts, expected)
-        return Compiled(f"WITH {', '.join(parts)} SELECT {told}", tuple(names), frozenset())
-
-
-class Held:
-    """Makes one PostgreSQL statement of holding rows and a look at what hangs on them; and one that looks once more.
-
-    The look sees what was committed when its statement began, and the rows may have been waited for since then. So its
-    last column says what was seen, in a number, and the other statement finds a row where that is so still.
-    """
-
-    def __init__(self) -> None:
-        self._made: WeakKeyDictionary[Statement, dict[Statements, tuple[Statement, Statement]]] = WeakKeyDictionary()
-
-    def of(self, holds: Statements, look: Statement) -> tuple[Statement, Statement]:
-        """Give both statements; the second one takes the number as `seen`."""
-        known = self._made.setdefault(look, {})
-        if holds not in known:
-            known[holds] = (_Written(self._holding(holds, look)), _Written(self._again(look)))
-        return known[holds]
-
-    def _holding(self, holds: Statements, look: Statement) -> Compiled:
-        names: list[tuple[str, Any]] = []
-        parts = []
-        for statement in (*holds, look):
-            compiled = statement.compiled(PostgresConnection.dialect)
-            parts.append(_renumbered(compiled.sql, len(names)))
-            names += compiled.names
-        held = ", ".join(f"h{at} AS MATERIALIZED ({part})" for at, part in enumerate(parts[:-1]))
-        # Each is carried out when its count is asked for: one after the other, and before the look.
-        counts = " + ".join(f"(SELECT count(*) FROM h{at})" for at in range(len(holds)))  # noqa: S608 - compiled text
-        sql = f"WITH {held} SELECT looked.*, {SEEN} FROM ({parts[-1]}) AS looked WHERE {counts} >= 0"  # noqa: S608
-        return Compiled(sql, tuple(names), frozenset())
-
-    def _again(self, look: Statement) -> Compiled:
-        compiled = look.compiled(PostgresConnection.dialect)
-        at = len(compiled.names) + 1
-        sql = f"SELECT 1 FROM ({compiled.sql}) AS looked WHERE {SEEN} = ${at}::BIGINT"  # noqa: S608 - compiled text
-        return Compiled(sql, (*compiled.names, ("seen", None)), frozenset())
-
-
-SEEN = "hashtextextended(CAST(looked AS TEXT), 0)"
-
-
-def _failing_unless(counts: Sequence[str], expected: Sequence[int | None]) -> str:
-    right = [f"{count} = {number:d}" for count, number in zip(counts, expected, strict=True) if number is not None]
-    return f"1 / (CASE WHEN {' AND '.join(right)} THEN 1 ELSE 0 END)" if right else "1"
+        # Each is carried out when its count is asked for, from left to right.
+        counts = " + ".join(f"(SELECT count(*) FROM h{at})" for at in range(len(statements)))  # noqa: S608
+        return Compiled(f"WITH {', '.join(parts)} SELECT {counts}", tuple(names), frozenset())
 
 
 def _renumbered(sql: str, start: int) -> str:
@@ -445,11 +440,8 @@ class Connection(Protocol):
         Where it finds none the whole job is run again. Gives False where nothing is assumed: then ask.
         """
 
-    def held_row(self, holds: Sequence[Statement], look: Statement, params: Params) -> Row | None:
-        """Hold rows, one SELECT … FOR UPDATE after the other, and give the row that a SELECT finds then.
-
-        In one trip, where that is safe enough: what was seen is looked at once more with the writes.
-        """
+    def hold(self, statements: Statements, params: Params) -> None:
+        """Keep others from changing rows until the transaction ends, by one SELECT … FOR UPDATE after the other."""
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:
@@ -506,9 +498,8 @@ class SqliteConnection:
         """Assume nothing: here nothing is far."""
         return False
 
-    def held_row(self, holds: Sequence[Statement], look: Statement, params: Params) -> Row | None:
-        """Look: there is one writer, who holds all."""
-        return self.row(look, params)
+    def hold(self, statements: Statements, params: Params) -> None:
+        """Do nothing: there is one writer, who holds all."""
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:
@@ -543,7 +534,7 @@ def _sqlite_violation(error: sqlite3.IntegrityError) -> Violation:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A write (or a SELECT) that waits for the next trip, and how many rows it is said to change (or to find)."""
+    """A write (or a SELECT) that waits for the next trip, and how many rows it is said to change, as in `Counts`."""
 
     step: Step
     count: int | None = None
@@ -608,7 +599,7 @@ class PostgresConnection:
             return list(counts)
         self._begin()
         waiting, self._later = self._later, []
-        return self._together([*waiting, *map(Waiting, steps)])[len(waiting) :]
+        return self._together([*waiting, *[Waiting(step, COUNT) for step in steps]])
 
     def run_later(self, statement: Statement, params: Params) -> None:
         """Keep a write for the next trip, whatever that is for."""
@@ -621,25 +612,16 @@ class PostgresConnection:
             self._later.append(Waiting((statement, params), 1))
         return self._guesses
 
-    def held_row(self, holds: Sequence[Statement], look: Statement, params: Params) -> Row | None:
-        """Hold and look in one statement, which may still see what was before it held, or do one after the other."""
-        if not self._guesses:
-            for each in holds:
-                self.rows(each, params)
-            return self.row(look, params)
-        seen, as_seen = HELD.of(tuple(holds), look)
-        row = self.row(seen, params)
-        if row is None:
-            raise WrongGuess
-        self.assume(as_seen, {**params, "seen": row[-1]})
-        return row[:-1]
+    def hold(self, statements: Statements, params: Params) -> None:
+        """Hold rows in one trip."""
+        self.rows(IN_TURN.of(statements), params)
 
     def carried_out(self, job: Callable[["PostgresConnection"], T]) -> T:
         """Run a job and all of its writes; those that have waited for each other to the end make no BEGIN."""
         value = job(self)
         if self._begins and self._later:
             waiting, self._later = self._later, []
-            self._together(waiting, alone=True)
+            self._together(waiting)
         else:
             self.settle()
         return value
@@ -669,20 +651,17 @@ class PostgresConnection:
         if not _apart(*[each.step for each in self._later], *steps):
             self.settle()
 
-    def _together(self, waiting: Sequence[Waiting], *, alone: bool = False) -> list[int]:
-        expected = tuple(each.count for each in waiting)
-        guessed = any(count is not None for count in expected)
-        merged = TOGETHER.of(tuple(each.step[0] for each in waiting), expected if alone else None)
+    def _together(self, waiting: Sequence[Waiting]) -> list[int]:
+        counts = tuple(each.count for each in waiting)
+        merged = TOGETHER.of(tuple(each.step[0] for each in waiting), counts)
         given = [_arguments(each.step[0].compiled(self.dialect), each.step[1]) for each in waiting]
         try:
-            counts: Row = self._wait(self.raw.fetchrow(merged.sql, *itertools.chain.from_iterable(given)))
-        except (Violation, asyncpg.DivisionByZeroError) as error:
-            if guessed:
+            row: Row = self._wait(self.raw.fetchrow(merged.sql, *itertools.chain.from_iterable(given)))
+        except (Violation, asyncpg.DivisionByZeroError, asyncpg.CardinalityViolationError) as error:
+            if any(count not in (None, COUNT) for count in counts):
                 raise WrongGuess from error
             raise
-        if not alone and any(count not in (None, got) for count, got in zip(expected, counts, strict=True)):
-            raise WrongGuess
-        return list(counts)
+        return list(row[1:])
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:
@@ -715,7 +694,7 @@ class PostgresConnection:
 
 
 TOGETHER = Together()
-HELD = Held()
+IN_TURN = InTurn()
 
 
 def _apart(*steps: Step) -> bool:
@@ -915,7 +894,13 @@ class PostgresDatabase:
             command_timeout=60,
             # One plan a statement, made once: no statement here depends on what its values are. A plan that was made
             # while a table was empty must not read through it when it is full.
-            server_settings={"jit": "off", "plan_cache_mode": "force_generic_plan", "enable_seqscan": "off"},
+            server_settings={
+                "jit": "off",
+                "plan_cache_mode": "force_generic_plan",
+                "enable_seqscan": "off",
+                # Such a plan asks how many rows there are, not which values they hold: a small sample will do.
+                "default_statistics_target": "10",
+            },
         )
         return cls(pool)
 

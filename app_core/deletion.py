@@ -62,8 +62,8 @@ def before_group_goes(work: Work, group_id: str) -> bool:
     Holds the group, and says whether other groups contain it. Raises NotFound, and TeamHasLogins while the team holds
     logins and the tenant's policy is to refuse.
     """
-    holds = (directory.HOLD_GROUP,)
-    row = work.held_row(holds, HANGS_ON, connection_id=work.connection_id, group_id=group_id)
+    work.hold(directory.HOLD_GROUP, group_id=group_id)
+    row = work.row(HANGS_ON, connection_id=work.connection_id, group_id=group_id)
     if row is None:
         raise NotFound("Group", group_id)
     *columns, logins, template_ids, nested, policy = row

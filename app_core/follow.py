@@ -150,8 +150,8 @@ def before_user_goes(work: Work, user_id: str) -> list[str]:
 
     A person that holds nothing goes too. Gives the groups that the user has left. Raises NotFound.
     """
-    holds = (directory.HOLD_GROUPS_OF, people.HOLD_WITH_USER)
-    row = work.held_row(holds, FAREWELL, connection_id=work.connection_id, user_id=user_id)
+    work.hold(directory.HOLD_GROUPS_OF, people.HOLD_WITH_USER, user_id=user_id)
+    row = work.row(FAREWELL, connection_id=work.connection_id, user_id=user_id)
     if row is None:
         raise NotFound("User", user_id)
     columns, (keeps, group_ids, team_ids, object_id, document) = row[:-5], row[-5:]

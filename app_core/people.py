@@ -272,8 +272,7 @@ def lock(work: Work, person_id: str) -> Person:
 
 def lock_many(work: Work, person_ids: Iterable[str]) -> None:
     """Hold people, so that what they hold is decided by one transaction at a time."""
-    if work.connection.far:
-        work.rows(LOCK_MANY, ids=list(person_ids))
+    work.hold(LOCK_MANY, ids=list(person_ids))
 
 
 def lock_user(work: Work, user_id: str) -> User | None:
@@ -284,8 +283,7 @@ def lock_user(work: Work, user_id: str) -> User | None:
 
 def hold_of_user(work: Work, user_id: str) -> None:
     """Hold the person of a directory user: what it holds and is owed is then decided in a statement after this one."""
-    if work.connection.far:
-        work.rows(HOLD_OF_USER, user_id=user_id)
+    work.hold(HOLD_OF_USER, user_id=user_id)
 
 
 def of_users(work: Work, user_ids: Sequence[str]) -> list[str]:

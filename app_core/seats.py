@@ -209,9 +209,8 @@ def serve(work: Work) -> set[str]:
 
 def _release(work: Work, person_ids: Sequence[str]) -> int:
     """Release seats; give how many of them were open."""
-    if work.connection.far:
-        # First the account, as who serves does: else a seat that waits could be opened while it is released.
-        work.row(ACCOUNT)
+    # First the account, as who serves does: else a seat that waits could be opened while it is released.
+    work.hold(ACCOUNT)
     released = work.rows(RELEASE, person_ids=list(person_ids), now=work.now)
     opened = sum(row[2] is not None for row in released)
     if opened:

@@ -96,10 +96,10 @@ class Work:
         self._require_tenant()
         return self.connection.assume(statement, {"tenant_id": self.tenant_id, **params})
 
-    def held_row(self, holds: Sequence[Statement], look: Statement, **params: Any) -> Row | None:
-        """Hold rows of this tenant, one SELECT … FOR UPDATE after the other, and give the row a SELECT finds then."""
+    def hold(self, *statements: Statement, **params: Any) -> None:
+        """Keep others from changing rows of this tenant, by one SELECT … FOR UPDATE after the other."""
         self._require_tenant()
-        return self.connection.held_row(holds, look, {"tenant_id": self.tenant_id, **params})
+        self.connection.hold(statements, {"tenant_id": self.tenant_id, **params})
 
     def _require_tenant(self) -> None:
         if self.first is None:
