@@ -4,6 +4,7 @@ Nothing here decides about products; `provisioning` is the way in, and what foll
 Membership is rows, and a change touches only the rows it names, whatever the size of the group.
 """
 
+import itertools
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 from zlib import crc32
@@ -326,9 +327,9 @@ DELETE_VALUES = Statement(delete(V).where(V.c.tenant_id == tenant, V.c.user_id =
 
 
 def _memberships(of_users: ColumnElement[bool]) -> Statement:
-    """Make the statement that reads which groups some users are in, those of a user in the order of their ids."""
-    chosen = select(M.c.user_id, M.c.group_id).where(M.c.tenant_id == tenant, of_users)
-    return Statement(chosen.order_by(M.c.user_id, M.c.group_id))
+    """Make the statement that reads which groups some users are in: for each of them, the ids in one text."""
+    chosen = select(M.c.user_id, joined(M.c.group_id, M.c.group_id)).where(M.c.tenant_id == tenant, of_users)
+    return Statement(chosen.group_by(M.c.user_id))
 
 
 MEMBERSHIPS_OF_USERS = _memberships(among(M.c.user_id, "user_ids"))
@@ -420,13 +421,14 @@ def insert_user(
         "document": stored,
         "password_hash": password_hash,
     }
+    _, *counts = work.run_expecting([(INSERT_USER, row), *others], [1] * (1 + len(others)))
     values = _values(user_id, record)
-    few = [(INSERT_VALUE, each) for each in values[:FEW_VALUES]]
-    steps = [(INSERT_USER, row), *few, tally(work, "User", 1), *others]
-    counts = work.run_expecting(steps, [1] * len(steps))
+    for each in values[:FEW_VALUES]:
+        work.run_later(INSERT_VALUE, **each)
     work.run_many(INSERT_VALUE, values[FEW_VALUES:])
+    count(work, "User", 1)
     user = User(user_id, record.external_id, record.user_name, record.active, 1, work.now, stored)
-    return user, counts[len(few) + 2 :]
+    return user, counts
 
 
 def update_user(work: Work, before: User, record: UserRecord, *, values_changed: bool) -> User:
@@ -516,37 +518,24 @@ def groups_of_users(work: Work, user_ids: Sequence[str], *, neighbours: bool = F
         rows = work.rows(MEMBERSHIPS_FROM_TO, **{"from": user_ids[0], "to": user_ids[-1]})
     else:
         rows = work.rows(MEMBERSHIPS_OF_USERS, user_ids=list(user_ids))
-    if not rows:
-        return {}
-    found: dict[str, list[str]] = {}
-    for user_id, group_id in rows:
-        found.setdefault(user_id, []).append(group_id)
-    sets = {user_id: tuple(group_ids) for user_id, group_ids in found.items()}
     # Colleagues are in the same groups: there are fewer sets than users, and fewer groups than memberships.
-    endings = _endings(work, set(sets.values()))
-    return {user_id: endings[groups] for user_id, groups in sets.items()}
-
-
-def _endings(work: Work, sets: set[tuple[str, ...]]) -> dict[tuple[str, ...], bytes]:
-    entries = {row[0]: row[1] for row in work.rows(ENTRIES, group_ids=list(set().union(*sets)))}
+    sets = {row[1]: sorted(row[1].split(",")) for row in rows}
+    group_ids = set(itertools.chain.from_iterable(sets.values()))
+    entries = {row[0]: row[1] for row in work.rows(ENTRIES, group_ids=list(group_ids))} if sets else {}
     # One that is gone since the memberships were read is left out.
-    return {
-        groups: groups_member(",".join([entries[each] for each in groups if each in entries])).ending for groups in sets
+    endings = {
+        text: groups_member(",".join([entries[each] for each in groups if each in entries])).ending
+        for text, groups in sets.items()
     }
+    return {user_id: endings[text] for user_id, text in rows}
 
 
 def count(work: Work, kind: str, change: int) -> None:
     """Count objects up or down."""
-    statement, params = tally(work, kind, change)
-    work.run_later(statement, **params)
-
-
-def tally(work: Work, kind: str, change: int) -> tuple[Statement, Params]:
-    """Give the write that counts objects up or down, to be run with the one that makes or ends them."""
     # One writer at a time on SQLite; on PostgreSQL concurrent creates take different rows.
     # One transaction keeps to one of them, so that two long ones never wait for each other crosswise.
     slot = crc32(work.correlation_id.encode()) % SLOTS if work.connection.far else 0
-    return TALLY, {"connection_id": work.connection_id, "kind": kind, "slot": slot, "change": change}
+    work.run_later(TALLY, connection_id=work.connection_id, kind=kind, slot=slot, change=change)
 
 
 def total(work: Work, kind: str) -> int:

@@ -163,13 +163,14 @@ def create_group(
         "modified_at": work.now,
     }
     team = teams.arrival(work, group_id, record.display_name)
-    steps = [(directory.INSERT_GROUP, row), directory.tally(work, "Group", 1), *([team] if pushed else [])]
+    steps = [(directory.INSERT_GROUP, row), *([team] if pushed else [])]
     try:
-        named, _, *made = work.run_expecting(steps, [1, 1, int(policy == "all")][: len(steps)])
+        named, *made = work.run_expecting(steps, [1, int(policy == "all")][: len(steps)])
     except Violation as violation:
         raise _group_refusal(violation, record) from violation
     if not named:
         raise _name_taken(record)
+    directory.count(work, "Group", 1)
     follow.after_new_group(work, team[1]["id"], record.display_name, made=any(made))
     if members:
         moves = Moves()
