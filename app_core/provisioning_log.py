@@ -311,6 +311,8 @@ Known = Callable[[str], bool]
 """Says whether a word is one of the protocol's own: an attribute, a schema. Every other may be personal."""
 
 CLASSES = frozenset({"work", "home", "other", "mobile", "fax", "pager", "true", "false", "null"})
+SHORT = max(map(len, CLASSES)) + 1
+GUID_LENGTH = 36
 WORDS = frozenset({"eq", "ne", "co", "sw", "ew", "gt", "ge", "lt", "le", "pr", "and", "or", "not"})
 # What classifies a request or shows its shape, where it has the form that it should have.
 PLAIN = {
@@ -333,11 +335,11 @@ def masked(value: Any, known: Known, key: str = "", depth: int = 0) -> Any:
 
     Long lists are cut, so that an entry's size does not follow a group's.
     """
-    if value is None or value is True or value is False:
-        return value
     kind = type(value)
     if kind is str:
         return _masked_text(value, known, key)
+    if value is None or kind is bool:
+        return value
     if depth > DEPTH:
         return MASK
     if kind is dict:
@@ -367,10 +369,13 @@ def masked_id(key: str | None) -> str | None:
 def _masked_text(text: str, known: Known, key: str) -> str:
     if key == "path":
         return masked_filter(text, known)
-    form = PLAIN.get(key)
-    if not text or text.lower() in CLASSES or (form is not None and form.fullmatch(text)):
+    length = len(text)
+    if length < SHORT and (not text or text.lower() in CLASSES):
         return text
-    return text if GUID.fullmatch(text) else MASK
+    form = PLAIN.get(key)
+    if form is not None and form.fullmatch(text):
+        return text
+    return text if length == GUID_LENGTH and GUID.fullmatch(text) else MASK
 
 
 def _masked_key(name: str, known: Known) -> str:
