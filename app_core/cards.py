@@ -34,7 +34,7 @@ from sqlmodel import Field, SQLModel
 
 from app_core import cards_view, directory, fields, people
 from app_core.clock import Stamp
-from app_core.db import KeyText, Statement, among, insert_or_ignore, table_of
+from app_core.db import KeyText, Statement, among, any_row, insert_or_ignore, table_of
 from app_core.directory import M, U
 from app_core.errors import NotFound
 from app_core.events import Event
@@ -139,25 +139,22 @@ ASSIGNED = K.c.origin == "assigned"
 REASONS = people.IN_GROUPS.join(A, and_(A.c.tenant_id == M.c.tenant_id, A.c.group_id == M.c.group_id))
 """People with all that leads them to cards: their groups, and the templates that these are assigned to."""
 # A card is wanted iff its person is active and in a group assigned to its template (invariant 13).
-LEADS_THERE = exists(
+LEADS_THERE = any_row(
     select(literal(1))
     .select_from(REASONS)
     .where(P.c.tenant_id == K.c.tenant_id, P.c.id == K.c.person_id, A.c.template_id == K.c.template_id)
     .correlate(K)
 )
 HIS = and_(P.c.tenant_id == K.c.tenant_id, P.c.id == K.c.person_id)
-PERSON_ACTIVE = exists(select(literal(1)).select_from(P).where(HIS, P.c.active.is_(True)).correlate(K))
+PERSON_ACTIVE = any_row(select(literal(1)).select_from(P).where(HIS, P.c.active.is_(True)).correlate(K))
 UNWANTED = or_(~PERSON_ACTIVE, and_(ASSIGNED, ~LEADS_THERE))
-REASON = case(
-    (PERSON_ACTIVE, "unassigned"),
-    (
-        exists(
-            select(literal(1)).select_from(P).where(HIS, P.c.directory_user_id.is_(None), P.c.origin == "directory")
-        ).correlate(K),
-        "departed",
-    ),
-    else_="inactive",
+DEPARTED = any_row(
+    select(literal(1))
+    .select_from(P)
+    .where(HIS, P.c.directory_user_id.is_(None), P.c.origin == "directory")
+    .correlate(K)
 )
+REASON = case((PERSON_ACTIVE, "unassigned"), (DEPARTED, "departed"), else_="inactive")
 WANTED_AGAIN = and_(PERSON_ACTIVE, or_(and_(ASSIGNED, LEADS_THERE), and_(~ASSIGNED, K.c.pause_reason != "unassigned")))
 
 

@@ -26,7 +26,7 @@ from weakref import WeakKeyDictionary
 
 import asyncpg
 import orjson
-from sqlalchemy import Boolean, Delete, Insert, String, Table, Update, bindparam
+from sqlalchemy import Boolean, Delete, Insert, Select, String, Table, Update, bindparam
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.postgresql.dml import OnConflictDoUpdate
@@ -325,6 +325,14 @@ def _among_sqlite(element: among, compiler: SQLCompiler, **kw: Any) -> str:
 @compiles(among, "postgresql")
 def _among_postgresql(element: among, compiler: SQLCompiler, **kw: Any) -> str:
     return f"{compiler.process(element.column, **kw)} = ANY ({compiler.process(element.values, **kw)})"
+
+
+def any_row(chosen: Select[Any]) -> ColumnElement[bool]:
+    """Say whether a SELECT finds a row: an EXISTS that is asked row by row.
+
+    In place of an EXISTS PostgreSQL may read a whole table first, which it believes to be small or empty.
+    """
+    return chosen.limit(1).scalar_subquery().is_not(None)
 
 
 class json_text(ColumnElement[str]):  # noqa: N801

@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import orjson
-from sqlalchemy import Integer, and_, bindparam, exists, literal, or_, select
+from sqlalchemy import Integer, and_, bindparam, literal, or_, select
 from sqlalchemy.sql.elements import ColumnElement
 
 from app_core import activation, cards, directory, jobs, people, seats, teams
 from app_core.activation import ActivationRow
 from app_core.cards import A, K
-from app_core.db import KeyText, Statement, among, joined, table_of
+from app_core.db import KeyText, Statement, among, any_row, joined, table_of
 from app_core.directory import G, M, U, User
 from app_core.errors import DomainError, Invalid, NotFound, TeamHasLogins
 from app_core.events import Event
@@ -123,7 +123,7 @@ V, X = table_of(ActivationRow), MEMBERSHIP
 
 
 def _held(of_tenant: ColumnElement[str], of_person: ColumnElement[str | None]) -> ColumnElement[bool]:
-    return exists(select(literal(1)).where(of_tenant == P.c.tenant_id, of_person == P.c.id).correlate(P))
+    return any_row(select(literal(1)).where(of_tenant == P.c.tenant_id, of_person == P.c.id).correlate(P))
 
 
 # The person of a user, and whether anything could follow from its being active or not: most hold and are owed nothing.
@@ -133,7 +133,7 @@ CONCERNED = Statement(
         or_(
             _held(K.c.tenant_id, K.c.person_id),
             _held(V.c.tenant_id, V.c.person_id),
-            exists(
+            any_row(
                 select(literal(1))
                 .select_from(M.join(A, and_(A.c.tenant_id == M.c.tenant_id, A.c.group_id == M.c.group_id)))
                 .where(M.c.tenant_id == P.c.tenant_id, M.c.user_id == P.c.directory_user_id)

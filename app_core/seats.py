@@ -30,7 +30,7 @@ from app_core import cards, directory
 from app_core.activation import ActivationRow
 from app_core.cards import CARD, Card, K
 from app_core.clock import Stamp
-from app_core.db import KeyText, Statement, among, table_of
+from app_core.db import KeyText, Statement, among, any_row, table_of
 from app_core.events import Event
 from app_core.ids import new_id
 from app_core.people import P
@@ -106,12 +106,12 @@ WAITING = and_(S.c.opened_at.is_(None), CURRENT)
 def needs_seat(person_id: Any) -> Any:
     """Say in SQL whether a person needs a seat: the one definition of it."""
     return or_(
-        exists(
+        any_row(
             select(literal(1))
             .select_from(K)
             .where(K.c.tenant_id == tenant, K.c.person_id == person_id, K.c.state == "active")
         ),
-        exists(
+        any_row(
             select(literal(1))
             .select_from(V)
             .where(V.c.tenant_id == tenant, V.c.person_id == person_id, V.c.state == "active")
@@ -252,7 +252,7 @@ def page(work: Work, *, after: str = "", limit: int = 50) -> list[Seat]:
 SEEN = case(
     (K.c.state == "paused", "paused"),
     (
-        exists(
+        any_row(
             select(literal(1))
             .select_from(S)
             .where(S.c.tenant_id == K.c.tenant_id, S.c.person_id == K.c.person_id, CURRENT, S.c.opened_at.is_not(None))
