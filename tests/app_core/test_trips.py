@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 
 import pytest
 from sqlalchemy import bindparam, insert, select, update
 
 from app_core import tenants
-from app_core.db import Connection, Database, PostgresConnection, Statement, Violation
+from app_core.db import Connection, Database, PostgresConnection, Statement, Violation, is_sqlite
+from app_core.ids import new_short_id
 from app_core.tenants import T
 from tests.processes import in_core
 
@@ -18,6 +20,10 @@ LIMIT = Statement(update(T).where(OF_TENANT).values(seat_limit=bindparam("seats"
 AGAIN = Statement(
     insert(T).from_select([column.name for column in T.c], select(*T.c).where(OF_TENANT), include_defaults=False)
 )
+NOW = "2026-11-24T18:27:59.123Z"
+BY_NAME = Statement(select(T.c.id).where(T.c.name == bindparam("name")))
+HOLD_FIRST = Statement(select(T.c.id).where(T.c.id == bindparam("first")).with_for_update())
+HOLD_SECOND = Statement(select(T.c.id).where(T.c.id == bindparam("second")).with_for_update())
 READ = Statement(select(T.c.name, T.c.seat_limit).where(OF_TENANT))
 
 
@@ -27,6 +33,15 @@ class Undone(Exception):
 
 def name() -> str:
     return f"tenant-{uuid.uuid4().hex[:12]}"
+
+
+def add(connection: Connection, tenant: str) -> None:
+    row = {"id": new_short_id(), "name": tenant, "name_key": tenant, "seat_limit": None, "created_at": NOW}
+    connection.run_later(tenants.INSERT, row)
+
+
+def standing(connection: Connection, names: list[str]) -> list[bool]:
+    return [connection.row(BY_NAME, {"name": each}) is not None for each in names]
 
 
 @pytest.fixture
@@ -90,6 +105,80 @@ def test_what_still_waits_is_in_the_commit(core_url: str) -> None:
         return await database.read(lambda connection: seen(connection, tenant_id))
 
     assert (renamed, None) == in_core(core_url, run)
+
+
+def test_rows_of_one_table_come_one_by_one_or_together(connection: Connection) -> None:
+    """Several INSERTs of a kind are one on PostgreSQL; each row is there."""
+    names = [name() for _ in range(3)]
+    for each in names:
+        add(connection, each)
+
+    assert [True] * 3 == standing(connection, names)
+
+
+# What is held and what is assumed -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_what_was_assumed_is_so_or_is_asked(core_url: str, *, right: bool) -> None:
+    """A write that relied on something else is undone, and the job hears that it has to ask."""
+    tenant_id = in_core(core_url, lambda database: database.write(lambda c: tenants.create(c, name()).id))
+    others: list[str] = []
+    told: list[bool] = []
+
+    def rely(connection: Connection) -> None:
+        told.append(connection.assume(READ, {"tenant_id": tenant_id if right else "nobody"}))
+        others.append(name())
+        add(connection, others[-1])
+
+    in_core(core_url, lambda database: database.write(rely))
+    stood = in_core(core_url, lambda database: database.read(lambda connection: standing(connection, others)))
+
+    assert {1: [True], 2: [False, True]}[len(others)] == stood
+    if is_sqlite(core_url):
+        assert [False] == told
+    else:
+        assert ([True] if right else [True, False]) == told
+
+
+def test_what_is_assumed_needs_no_look_before_others_are_read(core_url: str, begun: list[bool]) -> None:
+    """It is looked at with the writes: read and written is in two trips, without a transaction around them."""
+    tenant_id = in_core(core_url, lambda database: database.write(lambda c: tenants.create(c, name()).id))
+    begun.clear()
+
+    def job(connection: Connection) -> None:
+        connection.assume(READ, {"tenant_id": tenant_id})
+        seen(connection, tenant_id)
+        add(connection, name())
+
+    in_core(core_url, lambda database: database.write(job))
+
+    assert [] == begun
+
+
+def test_what_is_held_waits_for_its_turn(core_url: str) -> None:
+    """Rows are held one after the other, the first ones first, and until the end."""
+    first, second = (in_core(core_url, lambda d: d.write(lambda c: tenants.create(c, name()).id)) for _ in range(2))
+    happened: list[str] = []
+
+    async def hold(database: Database, mark: str) -> None:
+        def job(connection: Connection) -> None:
+            connection.hold((HOLD_FIRST, HOLD_SECOND), {"first": first, "second": second})
+            happened.append(f"{mark} holds")
+            connection.rows(READ, {"tenant_id": first})
+            happened.append(f"{mark} goes")
+
+        await database.write(job)
+
+    async def both(database: Database) -> None:
+        await asyncio.gather(hold(database, "a"), hold(database, "b"))
+
+    in_core(core_url, both)
+
+    assert happened in (
+        ["a holds", "a goes", "b holds", "b goes"],
+        ["b holds", "b goes", "a holds", "a goes"],
+    )
 
 
 # Counts that are taken as given -------------------------------------------------------------------------------------

@@ -147,6 +147,32 @@ def test_revoked_token(neighbours: Neighbours, revoked: str, method: str, path: 
     assert neighbours.unchanged()
 
 
+def test_what_is_remembered_of_a_token_lets_nobody_in(server: Server, neighbours: Neighbours) -> None:
+    """A server may expect the caller it knows: once the token is revoked nothing is stored, and nothing else is said."""
+    customer = neighbours.customer
+
+    def issue(connection: Connection) -> tuple[str, str]:
+        tenant = tenants.find(connection, customer.tenant_id)
+        return connections.issue_token(connection, tenant, customer.connection_id, label="for a while")
+
+    token_id, token = in_core(server.database_url, lambda database: database.write(issue))
+    meant = {"schemas": [USER], "userName": unique("user")}
+    with neighbours.bare(f"Bearer {token}") as client:
+        user, group = new_user(client), new_group(client)
+        assert 204 == client.delete(f"Users/{new_user(client)['id']}").status_code
+        server.cli("token", "revoke", customer.tenant_id, token_id)
+        is_401(client.post("Users", json=meant))
+        is_401(client.post("Users", json={**meant, "userName": user["userName"]}))
+        is_401(client.post("Users", json={"userName": 5}))
+        is_401(client.post("Users", content=b"{", headers={"Content-Type": "application/scim+json"}))
+        is_401(client.delete(f"Users/{user['id']}"))
+        is_401(client.delete("Users/nobody"))
+        is_401(client.delete(f"Groups/{group['id']}"))
+
+    assert [user, group] == [read(neighbours.ours, each) for each in (user, group)]
+    assert [] == ids(neighbours.ours.get("Users", params={"filter": f'userName eq "{meant["userName"]}"'}))
+
+
 MALFORMED = [
     "",
     "Bearer",
