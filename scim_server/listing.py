@@ -165,13 +165,17 @@ def _selection(resource_type: ResourceType, tree: Tree | None) -> tuple[Select[A
     return chosen.where(compiled.clause), compiled
 
 
+FEW = 10
+"""So many users' groups cost less than two more trips to the database."""
+
+
 @lru_cache(maxsize=512)
 def _page(
-    resource_type: ResourceType, tree: Tree | None, sort_by: str | None, descending: bool, mode: str, far: bool
+    resource_type: ResourceType, tree: Tree | None, sort_by: str | None, descending: bool, mode: str, one_trip: bool
 ) -> Page:
     """Make a page's statement. Modes: `first`, `index`, `after` a cursor, `after-none` (its sort value missing).
 
-    `far` says that a trip costs more than reading each user's groups by itself.
+    `one_trip` has each user's groups read with it, though that costs more than to read those of all of them at once.
     """
     chosen, compiled = _selection(resource_type, tree)
     key = ID[resource_type.name]
@@ -181,7 +185,7 @@ def _page(
         # Few rows come out of an index of their own; a planner without statistics would rather walk the ids in order.
         few = tree is not None and filters.selective(resource_type, tree)
         order = key.concat("") if few else key
-        has_groups = (few or far) and resource_type.name == "User"
+        has_groups = (few or one_trip) and resource_type.name == "User"
         if has_groups:
             chosen = chosen.add_columns(GROUPS_OF)
         if tree is None:
@@ -300,7 +304,8 @@ def _find_after(work: Work, resource_type: ResourceType, query: Query) -> Found:
 
 
 def _page_of(work: Work, resource_type: ResourceType, query: Query, mode: str) -> Page:
-    return _page(resource_type, _tree(query), query.sort_by, query.descending, mode, work.connection.far)
+    one_trip = work.connection.far and query.count <= FEW
+    return _page(resource_type, _tree(query), query.sort_by, query.descending, mode, one_trip)
 
 
 def _run(work: Work, resource_type: ResourceType, page: Page, query: Query, **params: Any) -> Sequence[Sequence[Any]]:
