@@ -200,23 +200,24 @@ class Together:
 
     def _merge(self, statements: Statements, counts: Counts) -> Compiled:
         names: list[tuple[str, Any]] = []
-        parts: list[str] = []
-        before: Statement | None = None
+        parts: dict[int, str] = {}
+        homes: dict[Statement, int] = {}
         for at, (statement, count) in enumerate(zip(statements, counts, strict=True)):
             compiled = statement.compiled(PostgresConnection.dialect)
             sql, plain = _renumbered(compiled.sql, len(names)), count is None and PLAIN_INSERT.fullmatch(compiled.sql)
-            if plain and statement is before:
-                # One more row for the INSERT before it.
-                parts[-1] = f"{parts[-1][:-1]}, {sql.partition(' VALUES ')[2]})"
+            home = homes.setdefault(statement, at) if plain else at
+            if home != at:
+                # One more row, in its turn: statements that nobody counts are carried out in an order of PostgreSQL's.
+                parts[home] += f", {sql.partition(' VALUES ')[2]}"
             else:
                 counted = count is not None and compiled.writes and "RETURNING" not in sql
-                parts.append(f"q{at} AS ({sql}{' RETURNING 1' if counted else ''})")
-            before = statement if plain else None
+                parts[at] = f"{sql} RETURNING 1" if counted else sql
             names += compiled.names
         right = [_right(at, count) for at, count in enumerate(counts) if count is not None and count != COUNT]
         first = f"1 / (CASE WHEN {' AND '.join(right)} THEN 1 ELSE 0 END)" if right else "1"
         told = [f"(SELECT count(*) FROM q{at})" for at, count in enumerate(counts) if count == COUNT]  # noqa: S608
-        return Compiled(f"WITH {', '.join(parts)} SELECT {', '.join([first, *told])}", tuple(names), frozenset())
+        written = ", ".join(f"q{at} AS ({part})" for at, part in parts.items())
+        return Compiled(f"WITH {written} SELECT {', '.join([first, *told])}", tuple(names), frozenset())
 
 
 PLAIN_INSERT = re.compile(r"INSERT INTO \w+ \([^()]*\) VALUES \([^()]*\)")

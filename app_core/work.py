@@ -98,6 +98,9 @@ class Work:
 
     def hold(self, *statements: Statement, **params: Any) -> None:
         """Keep others from changing rows of this tenant, by one SELECT … FOR UPDATE after the other."""
+        if self.first is not None and len(statements) == 1:
+            self.rows(statements[0], **params)
+            return
         self._require_tenant()
         self.connection.hold(statements, {"tenant_id": self.tenant_id, **params})
 

@@ -57,7 +57,7 @@ class First(Enum):
     """What an endpoint begins with: on PostgreSQL that shares a trip with the look-up of the caller."""
 
     SELECT = "a SELECT"
-    WRITE = "a write, or a SELECT that has to come before it"
+    WRITE = "a write, several rows that are held, or a SELECT that has to come before"
     SAVEPOINT = "a savepoint"
 
 
@@ -90,7 +90,7 @@ TABLE: dict[str, dict[str, Endpoint]] = {
         "GET": Endpoint(groups.read, "read", "Group"),
         "PUT": Endpoint(groups.replace, "replace", "Group", writes=True),
         "PATCH": Endpoint(groups.update, "update", "Group", writes=True),
-        "DELETE": Endpoint(groups.delete, "delete", "Group", writes=True, first=First.WRITE),
+        "DELETE": Endpoint(groups.delete, "delete", "Group", writes=True),
     },
     "/Bulk": {"POST": Endpoint(bulk.run, "bulk", "Bulk", writes=True, logs_itself=True, first=First.SAVEPOINT)},
     "/.search": {"POST": Endpoint(everything.find_by_body, "find", "Resource")},
