@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from runtime.webhook_line import WebhookLine
 
 logger = logging.getLogger(__name__)
-PAUSE = 0.5
+PAUSE = 0.25
 """Seconds between two looks while there is nothing to send."""
 WEBHOOKS_AT_ONCE = 8
 SUBJECTS_AT_ONCE = 8

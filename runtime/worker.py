@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from runtime.entra import Entra
 
 logger = logging.getLogger(__name__)
-PAUSE = 0.5
+PAUSE = 0.25
 """Seconds between two looks for work while there is none."""
 LOOK_EVERY = 20.0
 """Seconds between two looks at the schedule."""

@@ -215,7 +215,7 @@ def test_the_end_of_the_feed_is_behind_all_that_is_there(work: Work) -> None:
 
 @pytest.mark.parametrize("statement", [deliveries.LOOK, outbox.UNPLACED], ids=["who has something due", "what is new"])
 def test_looking_for_work_reads_no_table_through(tmp_path: Path, statement: Statement) -> None:
-    """On SQLite each process looks twice a second, however many events there are: every table by an index."""
+    """On SQLite each process looks four times a second, however many events there are: every table by an index."""
     migrations.upgrade(f"sqlite:///{tmp_path}/plans.db")
     raw = open_sqlite(str(tmp_path / "plans.db"))
     settle_statistics(raw)
