@@ -110,7 +110,6 @@ class Caller:
     tenant_id: str
     connection_id: str
     token_id: str
-    last_used_at: clock.Stamp | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +166,6 @@ BY_HASH_COLUMNS = (
     TOKEN.c.tenant_id,
     TOKEN.c.connection_id,
     TOKEN.c.id,
-    TOKEN.c.last_used_at,
     TOKEN.c.expires_at,
     TOKEN.c.revoked_at,
 )
@@ -315,12 +313,12 @@ def assume(connection: Connection, token_hash: str, caller: Caller, now: clock.S
 def _caller(row: Row | None, now: clock.Stamp) -> Caller:
     if row is None:
         raise Unauthenticated("The bearer token is not known here. Create one and paste it without 'Bearer '.")
-    tenant_id, connection_id, token_id, last_used_at, expires_at, revoked_at = row
+    tenant_id, connection_id, token_id, expires_at, revoked_at = row
     if revoked_at is not None:
         raise Unauthenticated("The bearer token was revoked.")
     if expires_at is not None and expires_at <= now:
         raise Unauthenticated("The bearer token has expired. Create a new one and replace it in the client.")
-    return Caller(tenant_id, connection_id, token_id, last_used_at)
+    return Caller(tenant_id, connection_id, token_id)
 
 
 def open_with(work: Work, token_hash: str, statement: Statement, params: Params) -> tuple[Caller, Sequence[Row]]:

@@ -211,7 +211,7 @@ class Door:
         self._uses.note(caller.token_id, lambda connection: connections.note_use(connection, caller, clock.now()))
 
 
-NOBODY = Caller("", "", "", None)
+NOBODY = Caller("", "", "")
 MOST_CALLERS = 10_000
 """So many callers are remembered; then all are forgotten, which costs one look more each."""
 
