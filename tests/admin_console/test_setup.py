@@ -19,7 +19,7 @@ from tests.processes import empty_database, new_customer, serving, wait_for
 BASE = "https://scim.example.com/scim/v2"
 EMPTY = b'{"schemas":["urn:ietf:params:scim:api:messages:2.0:ListResponse"],"totalResults":0}'
 UNKNOWN = b'{"detail":"The bearer token was revoked."}'
-OURS = Caller("ours", "c", "t", None)
+OURS = Caller("ours", "c", "t")
 
 
 def bearer(server: Server, secret: str) -> int:
