@@ -296,7 +296,7 @@ def authenticate(connection: Connection, token_hash: str, now: clock.Stamp) -> C
 
 
 def assume(connection: Connection, token_hash: str, caller: Caller, now: clock.Stamp) -> bool:
-    """Take it that a token still stands for whom it stood a moment ago; it is looked at before anything is read.
+    """Take it that a token still stands for whom it stood before; it is looked at before anything is stored or told.
 
     Where that is wrong the whole job is run again. Gives False where nothing is assumed: then `authenticate`.
     """

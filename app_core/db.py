@@ -453,9 +453,10 @@ class Connection(Protocol):
         """
 
     def assume(self, statement: Statement, params: Params) -> bool:
-        """Take it that a SELECT finds one row; it is run at the latest before the next read, and before the commit.
+        """Take it that a SELECT finds one row; it is run with the next writes, and in any case before the commit.
 
-        Where it finds none the whole job is run again. Gives False where nothing is assumed: then ask.
+        Where it finds none nothing is stored, and the whole job is run again. Gives False where nothing is assumed:
+        then ask.
         """
 
     def hold(self, statements: Statements, params: Params) -> None:

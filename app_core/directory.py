@@ -519,7 +519,7 @@ def groups_of_users(work: Work, user_ids: Sequence[str], *, neighbours: bool = F
     else:
         rows = work.rows(MEMBERSHIPS_OF_USERS, user_ids=list(user_ids))
     # Colleagues are in the same groups: there are fewer sets than users, and fewer groups than memberships.
-    sets = {row[1]: sorted(row[1].split(",")) for row in rows}
+    sets = {text: sorted(text.split(",")) for text in {row[1] for row in rows}}
     group_ids = set(itertools.chain.from_iterable(sets.values()))
     entries = {row[0]: row[1] for row in work.rows(ENTRIES, group_ids=list(group_ids))} if sets else {}
     # One that is gone since the memberships were read is left out.
