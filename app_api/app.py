@@ -266,7 +266,7 @@ class _Request:
     def _opened(self, connection: Connection) -> Work:
         """Open the unit of work of whoever asks. Raises Problem, Unauthenticated, Forbidden."""
         now = clock.now()
-        self.caller = auth.authenticate(connection, self.key_hash, now)
+        self.caller = api_keys.authenticate(connection, self.key_hash, now)
         auth.require_scope(self.caller, self.endpoint.scope)
         if self.problem is not None:
             raise self.problem

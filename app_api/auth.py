@@ -2,10 +2,8 @@
 
 from collections.abc import Mapping
 
-from app_core import api_keys, credentials
+from app_core import credentials
 from app_core.api_keys import KeyCaller, KeyScope
-from app_core.clock import Stamp
-from app_core.db import Connection
 from app_core.errors import Forbidden, Unauthenticated
 
 MAX_KEY = 1024
@@ -18,11 +16,6 @@ def key_hash_of(headers: Mapping[str, str]) -> str:
     if scheme.lower() != "bearer" or not key or len(key) > MAX_KEY:
         raise Unauthenticated("Send the API key as 'Authorization: Bearer …'.")
     return credentials.token_hash(key)
-
-
-def authenticate(connection: Connection, key_hash: str, now: Stamp) -> KeyCaller:
-    """Say whom an API key stands for; asked anew for each request, so that a revocation counts at once."""
-    return api_keys.authenticate(connection, key_hash, now)
 
 
 def require_scope(caller: KeyCaller, needed: KeyScope) -> None:

@@ -232,33 +232,6 @@ def _right(at: int, count: int) -> str:
     return f"(SELECT count(*) FROM q{at}) = {count:d}"  # noqa: S608
 
 
-class InTurn:
-    """Makes one PostgreSQL statement of several SELECTs, which are carried out one after the other."""
-
-    def __init__(self) -> None:
-        self._merged: WeakKeyDictionary[Statement, dict[Statements, Statement]] = WeakKeyDictionary()
-
-    def of(self, statements: Statements) -> Statement:
-        """Give the statement; its parameters are those of all of them."""
-        if len(statements) == 1:
-            return statements[0]
-        known = self._merged.setdefault(statements[0], {})
-        if statements not in known:
-            known[statements] = _Written(self._merge(statements))
-        return known[statements]
-
-    def _merge(self, statements: Statements) -> Compiled:
-        names: list[tuple[str, Any]] = []
-        parts = []
-        for at, statement in enumerate(statements):
-            compiled = statement.compiled(PostgresConnection.dialect)
-            parts.append(f"h{at} AS MATERIALIZED ({_renumbered(compiled.sql, len(names))})")
-            names += compiled.names
-        # Each is carried out when its count is asked for, from left to right.
-        counts = " + ".join(f"(SELECT count(*) FROM h{at})" for at in range(len(statements)))  # noqa: S608
-        return Compiled(f"WITH {', '.join(parts)} SELECT {counts}", tuple(names), frozenset())
-
-
 def _renumbered(sql: str, start: int) -> str:
     return PARAMETER.sub(lambda found: f"${start + int(found[1])}{found[2] or ''}", sql)
 
@@ -632,8 +605,10 @@ class PostgresConnection:
         return self._guesses
 
     def hold(self, statements: Statements, params: Params) -> None:
-        """Hold rows in one trip."""
-        self.rows(IN_TURN.of(statements), params)
+        """Hold rows in one trip: each SELECT is carried out when it is counted, from left to right."""
+        self._settle_writes()
+        self._begin()
+        self._together([Waiting((each, params), COUNT) for each in statements])
 
     def carried_out(self, job: Callable[["PostgresConnection"], T]) -> T:
         """Run a job and all of its writes; those that have waited for each other to the end make no BEGIN."""
@@ -654,11 +629,18 @@ class PostgresConnection:
 
     def _ready_for(self, statement: Statement) -> Compiled:
         compiled = statement.compiled(self.dialect)
-        if compiled.writes or any(each.writes for each in self._later):
+        if compiled.writes:
             self.settle()
+        else:
+            self._settle_writes()
         if compiled.writes or compiled.holds:
             self._begin()
         return compiled
+
+    def _settle_writes(self) -> None:
+        """Run what waits before others read; what is merely assumed may wait on."""
+        if any(each.writes for each in self._later):
+            self.settle()
 
     def _begin(self) -> None:
         if self._begins:
@@ -713,7 +695,6 @@ class PostgresConnection:
 
 
 TOGETHER = Together()
-IN_TURN = InTurn()
 
 
 def _apart(*steps: Step) -> bool:

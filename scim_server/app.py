@@ -237,13 +237,13 @@ class _Request:
     def run(self, connection: Connection) -> Answer:
         self.caller, now = None, clock.now()
         if self.problem is not None:
-            self.caller = auth.authenticate(connection, self.token_hash, now)
+            self.caller = connections.authenticate(connection, self.token_hash, now)
             raise self.problem
         if connection.far and self.endpoint.first is First.SELECT:
             return self._run_opening(self._work(connection, NOBODY, now))
         if connection.far and self.endpoint.first is First.WRITE and self.before is not None:
             return self._run_assuming(self._work(connection, self.before, now), self.before)
-        self.caller = auth.authenticate(connection, self.token_hash, now)
+        self.caller = connections.authenticate(connection, self.token_hash, now)
         work = self._work(connection, self.caller, now)
         return self._logged(work, self.endpoint.run(work, self.call))
 
@@ -255,7 +255,7 @@ class _Request:
         finally:
             if work.first is not None:
                 # It came to no statement (or to a refusal before the first): the caller is looked up all the same.
-                self.caller = auth.authenticate(work.connection, self.token_hash, work.now)
+                self.caller = connections.authenticate(work.connection, self.token_hash, work.now)
         return self._logged(work, answer)
 
     def _run_assuming(self, work: Work, before: Caller) -> Answer:
@@ -273,7 +273,7 @@ class _Request:
 
     def _assume(self, work: Work, before: Caller) -> None:
         assumed = connections.assume(work.connection, self.token_hash, before, work.now)
-        self.caller = before if assumed else auth.authenticate(work.connection, self.token_hash, work.now)
+        self.caller = before if assumed else connections.authenticate(work.connection, self.token_hash, work.now)
 
     def _logged(self, work: Work, answer: Answer) -> Answer:
         if self.endpoint.writes and not self.endpoint.logs_itself:

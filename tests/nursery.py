@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import atexit
 import ctypes
-import gc
 import json
 import os
 import platform
@@ -136,8 +135,6 @@ def main() -> None:
     import runtime.cli
     import runtime.simulator.__main__
 
-    # What is here by now stays: no child is to look through it for garbage, or to copy it by doing so.
-    gc.freeze()
     programs = {"runtime.cli": runtime.cli.main, "runtime.simulator": runtime.simulator.__main__.main}
     for line in sys.stdin:
         asked = json.loads(line)

@@ -203,6 +203,16 @@ def new_customer(database_url: str, name: str = "") -> Customer:
     return in_core(database_url, lambda database: database.write(job))
 
 
+def another_token(database_url: str, customer: Customer) -> tuple[str, str]:
+    """Make one more token of a customer; give its id and the token."""
+
+    def job(connection: Connection) -> tuple[str, str]:
+        tenant = tenants.find(connection, customer.tenant_id)
+        return connections.issue_token(connection, tenant, customer.connection_id)
+
+    return in_core(database_url, lambda database: database.write(job))
+
+
 def in_core(database_url: str, job: Callable[[Database], Awaitable[T]]) -> T:
     """Run a job on the database beside the server."""
 

@@ -13,8 +13,6 @@ from typing import Any
 import httpx
 import pytest
 
-from app_core import connections, tenants
-from app_core.db import Connection
 from tests.answers import (
     JSON,
     change,
@@ -33,7 +31,7 @@ from tests.answers import (
 )
 from tests.builders import ENTERPRISE_USER, GROUP, USER, a_group, a_user, created, patch
 from tests.conftest import Server
-from tests.processes import Customer, in_core, log_of, new_customer
+from tests.processes import Customer, another_token, log_of, new_customer
 from tests.raw import OF_NO_TENANT, TABLES, Refused, cell, copied, sql
 
 
@@ -311,12 +309,7 @@ def test_inv_23_misplaced_tokens_are_not_logged(
     server: Server, door: httpx.Client, customer: Customer, place: str
 ) -> None:
     """A token that a client puts where it does not belong is masked like any other secret."""
-
-    def issue(connection: Connection) -> tuple[str, str]:
-        tenant = tenants.find(connection, customer.tenant_id)
-        return connections.issue_token(connection, tenant, customer.connection_id)
-
-    _, token = in_core(server.database_url, lambda database: database.write(issue))
+    _, token = another_token(server.database_url, customer)
 
     MISPLACED[place](door, token)
 

@@ -11,8 +11,6 @@ from typing import Any
 import httpx
 import pytest
 
-from app_core import connections, tenants
-from app_core.db import Connection
 from tests.answers import (
     BULK_REQUEST,
     JSON,
@@ -33,7 +31,7 @@ from tests.answers import (
 )
 from tests.builders import ENTERPRISE_USER, GROUP, USER, created, patch
 from tests.conftest import Server
-from tests.processes import Customer, in_core, new_customer
+from tests.processes import Customer, another_token, new_customer
 
 
 @dataclass(frozen=True)
@@ -126,12 +124,7 @@ def test_no_token(neighbours: Neighbours, method: str, path: str, body: Any) -> 
 def revoked(server: Server, neighbours: Neighbours) -> str:
     """A token of ours that was good and is no more."""
     customer = neighbours.customer
-
-    def issue(connection: Connection) -> tuple[str, str]:
-        tenant = tenants.find(connection, customer.tenant_id)
-        return connections.issue_token(connection, tenant, customer.connection_id, label="to be revoked")
-
-    token_id, token = in_core(server.database_url, lambda database: database.write(issue))
+    token_id, token = another_token(server.database_url, customer)
     with neighbours.bare(f"Bearer {token}") as client:
         ok(client.get("Users"))
     server.cli("token", "revoke", customer.tenant_id, token_id)
@@ -150,12 +143,7 @@ def test_revoked_token(neighbours: Neighbours, revoked: str, method: str, path: 
 def test_what_is_remembered_of_a_token_lets_nobody_in(server: Server, neighbours: Neighbours) -> None:
     """A server may expect the caller it knows: once the token is revoked nothing is stored, and nothing else is said."""
     customer = neighbours.customer
-
-    def issue(connection: Connection) -> tuple[str, str]:
-        tenant = tenants.find(connection, customer.tenant_id)
-        return connections.issue_token(connection, tenant, customer.connection_id, label="for a while")
-
-    token_id, token = in_core(server.database_url, lambda database: database.write(issue))
+    token_id, token = another_token(server.database_url, customer)
     meant = {"schemas": [USER], "userName": unique("user")}
     with neighbours.bare(f"Bearer {token}") as client:
         user, group = new_user(client), new_group(client)
